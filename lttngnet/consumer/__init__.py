@@ -1,0 +1,1 @@
+"""The process that carries packets from sources to a sink."""

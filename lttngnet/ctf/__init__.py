@@ -1,0 +1,1 @@
+"""What a trace is: metadata text, packets, index files (Common Trace Format 1.8)."""

@@ -1,0 +1,104 @@
+"""What has more than one implementation: sources, sinks, domains."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from zope.interface import Attribute, Interface
+
+from lttngnet.ctf.packet import Packet
+
+
+class IPacketSink(Interface):
+    """Where packets go: a relay daemon, or a local folder. Lives in the consumer process.
+
+    A stream is named by the number that `add_stream` returns. Every write has done with the bytes it
+    was lent when it returns; when the other side is slower than we, the sink pauses the sources
+    (they are push producers) instead of growing.
+    """
+
+    async def add_stream(path: str, name: str) -> int:
+        """Announce a stream of the trace at ``path`` (such as ``kernel``) and return its number.
+
+        The stream called ``metadata`` takes metadata, all others packets.
+        """
+
+    async def publish() -> None:
+        """Say that every stream of a trace was announced, its metadata stream last."""
+
+    def write_metadata(stream: int, text: bytes) -> None:
+        """Append to the metadata of a trace. What describes a packet is written before the packet."""
+
+    def write(stream: int, packet: Packet) -> None:
+        """Append a packet to a stream."""
+
+    async def close_stream(stream: int) -> None:
+        """No more packets will come on this stream."""
+
+    async def quiesce() -> None:
+        """Return when all that was written has arrived on the other side."""
+
+
+class IPacketSource(Interface):
+    """Where the packets of one trace come from. Lives in the consumer process.
+
+    A source also provides `twisted.internet.interfaces.IPushProducer`: paused, it hands on nothing, and what
+    records the events drops and counts what it has no room for.
+    """
+
+    path: str = Attribute("Where the trace lies below the session's folder: ``kernel``, ``python``.")
+
+    async def start(sink: Any) -> None:
+        """Announce the streams and the metadata to an `IPacketSink`, and hand on packets from now on."""
+
+    async def stop() -> None:
+        """Hand on everything that was recorded up to now, to the last event, and then nothing more."""
+
+    def close() -> None:
+        """Let go of files and sockets. Nothing is handed on any more."""
+
+    def facts() -> dict[str, int]:
+        """Return counters: ``events``, ``packets``, ``bytes`` handed on, events ``discarded`` before that."""
+
+
+class ICourier(Interface):
+    """A consumer process as a domain of the session daemon sees it: it can be given things to carry."""
+
+    async def add_source(kind: str, config: dict[str, Any]) -> None:
+        """Let the process make a source: ``config`` is what the class behind ``kind`` is made of (JSON)."""
+
+    async def hand_over(kind: str, descriptor: int, facts: dict[str, Any]) -> None:
+        """Pass an open file to the source of that kind. The caller closes its own copy afterwards."""
+
+
+class IDomain(Interface):
+    """What a tracing session traces of one domain: its channels and events. Lives in the session daemon."""
+
+    name: str = Attribute("As users say it: ``kernel``, ``python``.")
+
+    async def enable_events(channel: str, names: Sequence[str], options: dict[str, Any]) -> Any:
+        """Add events to a channel, which is made where it is missing; return the names as recorded.
+
+        Raises:
+            CommandError: an event is unknown, the tracer is not available, the channel is not there.
+        """
+
+    async def disable_events(channel: str, names: Sequence[str]) -> Any:
+        """Take events from a channel; no names means all of them."""
+
+    def is_empty() -> bool:
+        """Tell whether there is nothing to trace: no channel, no event."""
+
+    async def attach(courier: Any) -> None:
+        """Tell a consumer process (an `ICourier`) what to carry. Called once for each process."""
+
+    async def start() -> None:
+        """Let the tracer record."""
+
+    async def stop() -> None:
+        """Let the tracer record no more; what it recorded stays to be collected."""
+
+    async def destroy() -> None:
+        """Take down all that was set up, as if the session had never been."""
+
+    def describe() -> dict[str, Any]:
+        """Return what was asked for: ``{"channels": [{"name": …, "events": […]}]}``."""

@@ -1,0 +1,1 @@
+"""The relay daemon: receives traces over the network."""

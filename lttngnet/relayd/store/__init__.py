@@ -1,0 +1,1 @@
+"""Sessions, trace chunks, streams and indexes as files."""

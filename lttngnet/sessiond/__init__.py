@@ -1,0 +1,1 @@
+"""The session daemon: tracing sessions, and the handshake with the relay daemon."""

@@ -1,0 +1,1 @@
+"""What ``-k``, ``-p``… mean: one `IDomain` each."""

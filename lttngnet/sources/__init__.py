@@ -1,0 +1,1 @@
+"""Where packets come from: one module or folder for each `IPacketSource`."""

@@ -1,0 +1,1 @@
+"""Bytes ↔ messages: no Twisted transport, no clock, no file, no socket."""
