@@ -1,0 +1,108 @@
+"""Messages of fixed layout: the class body is the C structure.
+
+A subclass of `Message` lists its fields as annotations that carry their `struct` format; it becomes a frozen
+dataclass that packs and unpacks itself, and says what is wrong with bytes or values that do not fit.
+"""
+
+from dataclasses import dataclass, fields
+from struct import Struct, error
+from typing import Annotated, Any, ClassVar, Self, dataclass_transform, get_type_hints
+
+from lttngnet.errors import WireError
+
+BIG = ">"
+
+U8 = Annotated[int, "B"]
+U32 = Annotated[int, "I"]
+U64 = Annotated[int, "Q"]
+# Text, in a field of n bytes that holds its NUL as well, is Annotated[str, "ns"]; raw bytes are
+# Annotated[bytes, "ns"].
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass_transform(frozen_default=True)
+class Message:
+    """A message of fixed size, whose fields stand in the order of the class body, without holes."""
+
+    layout: ClassVar[Struct]
+    text_widths: ClassVar[tuple[int, ...]]  # of each field: the bytes of its NUL-ended text, else 0
+
+    def __init_subclass__(cls, byteorder: str = BIG) -> None:
+        dataclass(frozen=True)(cls)
+        hints = get_type_hints(cls, include_extras=True)
+        kinds = [hints[field.name] for field in fields(cls)]  # type: ignore[arg-type]
+        cls.layout = Struct(byteorder + "".join(kind.__metadata__[0] for kind in kinds))
+        cls.text_widths = tuple(
+            int(kind.__metadata__[0][:-1]) if kind.__origin__ is str else 0 for kind in kinds
+        )
+
+    def pack(self) -> bytes:
+        """Return the bytes of the message.
+
+        Raises:
+            WireError: a value does not fit into its field.
+        """
+        values: list[Any] = [encode(v) if isinstance(v, str) else v for v in vars(self).values()]
+        for value, width in zip(values, self.text_widths, strict=True):
+            if width and len(value) >= width:  # struct would cut it, silently
+                raise WireError(f"text too long: {self!r}")
+        try:
+            return self.layout.pack(*values)
+        except error as problem:
+            raise WireError(f"{self!r}: {problem}") from None
+
+    @classmethod
+    def unpack(cls, data: Buffer) -> Self:
+        """Make the message from the bytes that ``data`` begins with; more of them are not looked at.
+
+        Raises:
+            WireError: there are too few bytes.
+        """
+        if len(data) < cls.layout.size:
+            raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data)}")
+        values = zip(cls.layout.unpack_from(data), cls.text_widths, strict=True)
+        return cls(*[decode(v.split(b"\0", 1)[0]) if width else v for v, width in values])
+
+    @classmethod
+    def measure(cls, data: Buffer) -> int | None:
+        """Return the length of the message that ``data`` begins with, None if it can't be told yet."""
+        return cls.layout.size
+
+
+def encode(text: str) -> bytes:
+    """Text as bytes; what was undecodable in a name that came as bytes goes back as it was."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    """Bytes of a peer as text, whatever they are."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def pack_text(text: str, limit: int) -> bytes:
+    """Return the text with its NUL, of which a length field counts every byte.
+
+    Raises:
+        WireError: it holds a NUL, or has more than ``limit`` bytes with the one behind it.
+    """
+    data = encode(text) + b"\0"
+    if len(data) > limit or data.find(b"\0") != len(data) - 1:
+        raise WireError(f"text too long (over {limit - 1} bytes) or with a NUL in it: {text[:80]!r}")
+    return data
+
+
+def take_text(data: Buffer, start: int, length: int, limit: int, what: str) -> str:
+    """Return the NUL-ended text of ``length`` bytes, the NUL included, that begins at ``start``.
+
+    Raises:
+        WireError: it is longer than ``limit``, reaches beyond the data, or has no NUL.
+    """
+    if length > limit:
+        raise WireError(f"{what} of {length} bytes, the limit is {limit}")
+    if start + length > len(data):
+        raise WireError(f"{what} of {length} bytes reaches beyond the message of {len(data)}")
+    text, nul, _ = bytes(data[start : start + length]).partition(b"\0")
+    if length and not nul:
+        raise WireError(f"{what} does not end in NUL")
+    return decode(text)

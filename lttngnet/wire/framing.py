@@ -1,0 +1,120 @@
+"""From a byte stream to whole messages, however the network cut it.
+
+* `Commands`: what a session daemon asks a relay daemon; whole, bounded.
+* `Answers`: what the relay daemon says to that. Answers carry no header: they are told apart by their order.
+* `Packets`: trace data, handed on in the pieces in which it came, never gathered.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from lttngnet.errors import WireError
+from lttngnet.wire.codec import Buffer
+from lttngnet.wire.relay import Answer, Command, CommandHeader, DataHeader
+
+METADATA_LIMIT = 128 << 20  # bytes of a SEND_METADATA; the genuine relay daemon's limit for any command
+COMMAND_LIMIT = 1 << 20  # bytes of any other command; the longest real one is a ROTATE_STREAMS
+
+
+class Commands:
+    """Bytes of a control connection in, whole commands out."""
+
+    def __init__(self, limit: int = COMMAND_LIMIT, metadata_limit: int = METADATA_LIMIT) -> None:
+        self._limit = limit
+        self._metadata_limit = metadata_limit
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[CommandHeader, bytes]]:
+        """Take what came in; give every command that is whole now, as its header and its payload.
+
+        Raises:
+            WireError: a command announces more bytes than its kind may have.
+        """
+        self._buffer += data
+        start = CommandHeader.layout.size
+        while len(self._buffer) >= start:
+            header = CommandHeader.unpack(self._buffer)
+            limit = self._metadata_limit if header.command == Command.SEND_METADATA else self._limit
+            if header.data_size > limit:
+                raise WireError(f"command {header.command} of {header.data_size} bytes, the limit is {limit}")
+            end = start + header.data_size
+            if len(self._buffer) < end:
+                return
+            payload = bytes(self._buffer[start:end])
+            del self._buffer[:end]
+            yield header, payload
+
+
+class Answers:
+    """Bytes of a relay daemon in, its answers out, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        self._expected: deque[type[Answer]] = deque()
+        self._buffer = bytearray()
+
+    def __len__(self) -> int:
+        """Return the number of answers that are still to come."""
+        return len(self._expected)
+
+    def expect(self, kind: type[Answer]) -> None:
+        """Announce that another question was asked."""
+        self._expected.append(kind)
+
+    def feed(self, data: bytes) -> Iterator[Answer]:
+        """Take what came in; give every answer that is whole now.
+
+        Raises:
+            WireError: an answer makes no sense, or comes without a question.
+        """
+        self._buffer += data
+        while self._expected:
+            kind = self._expected[0]
+            size = kind.measure(self._buffer)
+            if size is None or len(self._buffer) < size:
+                return
+            answer = kind.unpack(self._buffer[:size])
+            del self._buffer[:size]
+            self._expected.popleft()
+            yield answer
+        if self._buffer:
+            raise WireError(f"{len(self._buffer)} bytes of an answer that nobody asked for")
+
+
+class Packets:
+    """Bytes of a data connection in, pieces of packets out."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._header: DataHeader | None = None
+        self._left = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether a packet, or its header, has begun and not ended."""
+        return self._header is not None or bool(self._head)
+
+    def feed(self, data: Buffer) -> Iterator[tuple[DataHeader, memoryview, bool]]:
+        """Take what came in; give it on as (header of the packet, piece of its content, is it the last one).
+
+        The pieces are views into ``data``. A packet without content has one empty piece.
+        """
+        view = memoryview(data)
+        size = DataHeader.layout.size
+        while view:
+            if self._header is None:
+                missing = size - len(self._head)
+                self._head += view[:missing]
+                view = view[missing:]
+                if len(self._head) < size:
+                    return
+                self._header = DataHeader.unpack(self._head)
+                self._head.clear()
+                self._left = self._header.data_size
+                if not view and self._left:
+                    return
+            header, piece = self._header, view[: self._left]
+            view = view[len(piece) :]
+            self._left -= len(piece)
+            if not self._left:
+                self._header = None
+            yield header, piece, not self._left
