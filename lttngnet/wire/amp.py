@@ -1,0 +1,258 @@
+"""What client, session daemon and consumer process say to each other, as AMP commands.
+
+Client to session daemon, over the UNIX socket `CLIENT_SOCKET` in its run-time folder: the RFC's calls and
+the verbs around them. Session daemon to consumer process, over an inherited socket: what to carry, where to.
+
+A failed command travels as `Refused`, whose text is `CommandError.to_text`.
+"""
+
+import json
+from typing import Any
+
+from twisted.protocols import amp
+
+from lttngnet.errors import CommandError, WireError
+
+CLIENT_SOCKET = "client-lttngnet"  # its name in the session daemon's run-time folder
+
+PIECE = 65535  # bytes: AMP's limit for one value
+MOST_PIECES = 256  # of one Json argument: 16 MiB
+
+
+class Refused(Exception):
+    """A command that could not be carried out; its text is that of a `CommandError`."""
+
+    @classmethod
+    def because(cls, error: CommandError) -> "Refused":
+        """Make the exception that carries an error over AMP."""
+        return cls(error.to_text())
+
+    def to_error(self) -> CommandError:
+        """Return the error as it was on the other side."""
+        return CommandError.from_text(str(self))
+
+
+class Json(amp.Argument):
+    """Anything that JSON can say; spread over as many AMP values as it takes.
+
+    The first piece has the argument's own name, the others ``<name>.1``, ``<name>.2``…
+    """
+
+    def toBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
+        """Put the argument into a box.
+
+        Raises:
+            WireError: it is too long.
+        """
+        text = json.dumps(objects[name.decode()], separators=(",", ":")).encode()
+        pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+        if len(pieces) > MOST_PIECES:
+            raise WireError(f"{name.decode()} has {len(text)} bytes, more than {PIECE * MOST_PIECES}")
+        for number, piece in enumerate(pieces):
+            strings[self._key(name, number)] = piece
+
+    def fromBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
+        """Take the argument out of a box."""
+        pieces = []
+        while (key := self._key(name, len(pieces))) in strings and len(pieces) < MOST_PIECES:
+            pieces.append(strings.pop(key))
+        if not pieces and self.optional:
+            objects[name.decode()] = None
+        else:
+            objects[name.decode()] = json.loads(b"".join(pieces))
+
+    @staticmethod
+    def _key(name: bytes, number: int) -> bytes:
+        return b"%s.%d" % (name, number) if number else name
+
+
+class Command(amp.Command):
+    """A command that can be refused."""
+
+    errors = {Refused: b"REFUSED"}
+
+
+# ---------------------------------------------------------------- client → session daemon
+
+
+class Version(Command):
+    """Who is there: ``{"version": …, "pid": …, "kernel": why the kernel cannot be traced, or ""}``."""
+
+    response = [(b"facts", Json())]
+
+
+class CreateSession(Command):
+    """Create a tracing session.
+
+    ``name`` is empty for ``auto-<date>-<time>``. ``output`` is an `Output` as a dict, or None: then it is the
+    default local folder, unless ``no_consumer`` is set: then the session has none until a URI is set.
+    The answer is the session's name, and where its trace will go, as text.
+    """
+
+    arguments = [(b"name", amp.Unicode()), (b"output", Json()), (b"no_consumer", amp.Boolean())]
+    response = [(b"name", amp.Unicode()), (b"output", amp.Unicode())]
+
+
+class SetConsumerUri(Command):
+    """Set the consumer template of a session, or a half of it; the answer is the template as text."""
+
+    arguments = [(b"session", amp.Unicode()), (b"output", Json())]
+    response = [(b"output", amp.Unicode())]
+
+
+class EnableConsumer(Command):
+    """Establish the network session (or open the local folder) and have a consumer process ready for it.
+
+    The answer is where the trace goes: ``HOST/SESSION-DATE`` on the relay daemon, or a local path.
+    """
+
+    arguments = [(b"session", amp.Unicode())]
+    response = [(b"output", amp.Unicode())]
+
+
+class DisableConsumer(Command):
+    """The consumer stops consuming, but still exists; `EnableConsumer` enables it again."""
+
+    arguments = [(b"session", amp.Unicode())]
+
+
+class EnableEvents(Command):
+    """Add events to a channel of a domain (``kernel``, ``python``); the answer is their names as recorded.
+
+    ``options`` are the domain's own: see its ``enable_events``.
+    """
+
+    arguments = [
+        (b"session", amp.Unicode()),
+        (b"domain", amp.Unicode()),
+        (b"channel", amp.Unicode()),
+        (b"names", Json()),
+        (b"options", Json()),
+    ]
+    response = [(b"names", Json())]
+
+
+class DisableEvents(Command):
+    """Take events from a channel of a domain; an empty list of names takes all."""
+
+    arguments = [
+        (b"session", amp.Unicode()),
+        (b"domain", amp.Unicode()),
+        (b"channel", amp.Unicode()),
+        (b"names", Json()),
+    ]
+
+
+class Start(Command):
+    """Start tracing."""
+
+    arguments = [(b"session", amp.Unicode())]
+
+
+class Stop(Command):
+    """Stop tracing; answered when everything recorded has arrived where it goes.
+
+    The answer is what `Describe` tells of the session.
+    """
+
+    arguments = [(b"session", amp.Unicode())]
+    response = [(b"facts", Json())]
+
+
+class Destroy(Command):
+    """Take a session down; answered when its trace is closed. The answer is what `Describe` told last."""
+
+    arguments = [(b"session", amp.Unicode())]
+    response = [(b"facts", Json())]
+
+
+class List(Command):
+    """All sessions: a list of what `Describe` tells of each."""
+
+    response = [(b"sessions", Json())]
+
+
+class Describe(Command):
+    """All about one session.
+
+    * ``name``; ``created``: seconds since the epoch;
+    * ``state``: ``created``, ``prepared`` (has a consumer template), ``enabled``, ``active``, ``stopped``,
+      ``lost`` (its consumer or relay daemon is gone); ``muted``: whether the consumer is disabled;
+    * ``output``: where its trace is to go, as text, empty if nowhere; ``warnings``: about that output;
+    * ``network``: whether that is over the network; ``path``: where the trace lies: relative to the relay
+      daemon's output folder, or a local folder; empty before the consumer was enabled;
+    * ``problem``: one sentence on what went wrong, or empty; ``consumer``: process id, or None;
+    * ``domains``: ``[{"name": …, "channels": [{"name": …, "events": [{"name": …, …}]}]}]``;
+    * ``facts``: ``{"events": …, "packets": …, "bytes": …, "discarded": …}``, of what was handed on so far.
+    """
+
+    arguments = [(b"session", amp.Unicode())]
+    response = [(b"facts", Json())]
+
+
+# ---------------------------------------------------------------- session daemon → consumer process
+
+
+class AdoptRelay(Command):
+    """Carry packets to a relay daemon, over two connected sockets on which the handshake was made.
+
+    ``relay`` holds what the handshake said: ``minor``, ``session`` (the relay's number), ``prefix`` (what old
+    relays want before a trace's path), ``path``. The answer comes when the process owns the sockets.
+    """
+
+    arguments = [
+        (b"control", amp.Descriptor()),
+        (b"data", amp.Descriptor()),
+        (b"relay", Json()),
+    ]
+
+
+class UseDirectory(Command):
+    """Carry packets to a local folder, which is made now."""
+
+    arguments = [(b"path", amp.Unicode())]
+
+
+class AddSource(Command):
+    """Make a source: ``config`` is what the class behind ``kind`` is made of."""
+
+    arguments = [(b"kind", amp.Unicode()), (b"config", Json())]
+
+
+class HandOver(Command):
+    """Give an open file to the source of a kind."""
+
+    arguments = [(b"kind", amp.Unicode()), (b"descriptor", amp.Descriptor()), (b"facts", Json())]
+
+
+class Begin(Command):
+    """Announce what is new and send packets from now on."""
+
+
+class End(Command):
+    """Send everything recorded up to now, and answer when it has arrived."""
+
+
+class Mute(Command):
+    """Stop (or go on) consuming; what records the events keeps what it has room for and counts the rest."""
+
+    arguments = [(b"muted", amp.Boolean())]
+
+
+class Finish(Command):
+    """Close the trace and let go of everything; the process ends itself after its answer."""
+
+
+class Facts(Command):
+    """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …}``."""
+
+    response = [(b"facts", Json())]
+
+
+# ---------------------------------------------------------------- consumer process → session daemon
+
+
+class SinkLost(Command):
+    """The relay daemon is gone, or the disk failed: nothing can be delivered any more."""
+
+    arguments = [(b"reason", amp.Unicode())]
