@@ -1,0 +1,221 @@
+"""A session daemon and its sessions, as a client sees them: an AMP command behind every method."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.protocols import amp
+
+from lttngnet.errors import Code, CommandError, WireError
+from lttngnet.rundir import candidates
+from lttngnet.uri import Output, UriError, parse_argument
+from lttngnet.wire import amp as wire
+
+Facts = dict[str, Any]
+"""What the daemon tells of a session: see `lttngnet.wire.amp.Describe`."""
+
+
+class Session:
+    """A tracing session of the daemon, by its name; the daemon is asked only by the methods.
+
+    Every method fails with `CommandError`, of the code SESSION_NOT_FOUND where the session is no more.
+    """
+
+    def __init__(self, daemon: "Daemon", name: str) -> None:
+        self._daemon = daemon
+        self.name = name
+
+    async def set_consumer_uri(self, uri: str | Output) -> str:
+        """Set the consumer template, or a half of it (RFC, "Client API integration").
+
+        Args:
+            uri: text is read by `lttngnet.uri.parse_argument`, in the working directory of this process.
+
+        Returns:
+            The whole template as text.
+
+        Raises:
+            CommandError: the URI is wrong (INVALID), or the session is active (TRACE_ALREADY_STARTED).
+        """
+        output = output_of(uri) if isinstance(uri, str) else uri
+        return str((await self._ask(wire.SetConsumerUri, output=output.to_dict()))["output"])
+
+    async def enable_consumer(self) -> str:
+        """Establish the network session, or open the local folder, and have a consumer ready for it (RFC).
+
+        Returns:
+            Where the trace goes: ``HOST/SESSION-DATE`` below the relay daemon's folder, or a local path.
+
+        Raises:
+            CommandError: half of the URI is missing (URL_CTRL_MISS, URL_DATA_MISS), or the relay daemon cannot
+                be reached or refuses: then everything is as it was before.
+        """
+        return str((await self._ask(wire.EnableConsumer))["output"])
+
+    async def disable_consumer(self) -> None:
+        """Let the consumer stop consuming, but still exist; `enable_consumer` enables it again (RFC)."""
+        await self._ask(wire.DisableConsumer)
+
+    async def enable_events(
+        self, domain: str, names: Sequence[str], channel: str = "channel0", **options: Any
+    ) -> list[str]:
+        """Record events from now on.
+
+        Args:
+            domain: ``kernel`` or ``python``.
+            names: of events; with the option ``all`` there are none.
+            channel: is made where it is missing.
+            options: those of the domain. Kernel: ``all``, ``kind`` (``all``, ``tracepoint``, ``syscall``).
+                Python: ``all``, ``loglevel`` (a name, a number, or None), ``loglevel_only``.
+
+        Returns:
+            The names as the domain records them.
+        """
+        answer = await self._ask(
+            wire.EnableEvents, domain=domain, channel=channel, names=list(names), options=options
+        )
+        return [str(name) for name in answer["names"]]
+
+    async def disable_events(self, domain: str, names: Sequence[str] = (), channel: str = "channel0") -> None:
+        """Record these events no more; no names means all of the channel."""
+        await self._ask(wire.DisableEvents, domain=domain, channel=channel, names=list(names))
+
+    async def start(self) -> None:
+        """Start tracing."""
+        await self._ask(wire.Start)
+
+    async def stop(self) -> Facts:
+        """Stop tracing, and return what `describe` tells once all that was recorded has arrived."""
+        return dict((await self._ask(wire.Stop))["facts"])
+
+    async def destroy(self) -> Facts:
+        """Take the session down, and return what `describe` told last once its trace is closed."""
+        return dict((await self._ask(wire.Destroy))["facts"])
+
+    async def describe(self) -> Facts:
+        """Return all about the session, as `lttngnet.wire.amp.Describe` lists it."""
+        return dict((await self._ask(wire.Describe))["facts"])
+
+    async def _ask(self, command: type[wire.Command], **arguments: Any) -> dict[str, Any]:
+        return await self._daemon.ask(command, session=self.name, **arguments)
+
+
+class Daemon:
+    """A connection to a session daemon."""
+
+    def __init__(self, channel: amp.AMP) -> None:
+        self._channel = channel
+
+    async def version(self) -> Facts:
+        """Return who is there: ``version``, ``pid``, and ``kernel``, why it cannot be traced, or empty."""
+        return dict((await self.ask(wire.Version))["facts"])
+
+    async def create(
+        self, name: str = "", output: str | Output | None = None, no_consumer: bool = False
+    ) -> Session:
+        """Create a tracing session.
+
+        Args:
+            name: empty for ``auto-<date>-<time>``.
+            output: where the trace goes, as in `Session.set_consumer_uri`. None: the default local folder.
+            no_consumer: the session has no output until a URI is set.
+
+        Raises:
+            CommandError: the name is taken (SESSION_EXISTS) or not possible, or the output is wrong.
+        """
+        if isinstance(output, str):
+            output = output_of(output)
+        answer = await self.ask(
+            wire.CreateSession,
+            name=name,
+            output=None if output is None else output.to_dict(),
+            no_consumer=no_consumer,
+        )
+        return self.handle(str(answer["name"]))
+
+    def handle(self, name: str) -> Session:
+        """Return the session of a name without asking whether there is one."""
+        return Session(self, name)
+
+    async def session(self, name: str) -> Session:
+        """Return the session of a name.
+
+        Raises:
+            CommandError: there is none (SESSION_NOT_FOUND).
+        """
+        session = self.handle(name)
+        await session.describe()
+        return session
+
+    async def sessions(self) -> list[Facts]:
+        """Return what `Session.describe` tells of every session."""
+        return list((await self.ask(wire.List))["sessions"])
+
+    async def close(self) -> None:
+        """Close the connection; the sessions live on."""
+        transport = self._channel.transport
+        if transport is not None:
+            transport.loseConnection()
+
+    async def ask(self, command: type[wire.Command], **arguments: Any) -> dict[str, Any]:
+        """Ask one question; every failure is a `CommandError`."""
+        try:
+            return await wire.ask(self._channel, command, **arguments)
+        except ConnectionClosed:
+            raise CommandError(Code.NO_SESSIOND, "the session daemon ended the connection") from None
+        except amp.UnhandledCommand:
+            sentence = f"the session daemon does not know {command.__name__}: it is of another version"
+            raise CommandError(Code.UNDEFINED_COMMAND, sentence) from None
+        except amp.UnknownRemoteError:
+            sentence = f"the session daemon failed inside, at {command.__name__}: its log says why"
+            raise CommandError(Code.UNKNOWN, sentence) from None
+        except (amp.TooLong, WireError):
+            raise CommandError(Code.INVALID, f"what {command.__name__} was told is too long") from None
+
+
+async def connect(reactor: Any, rundir: str | None = None) -> Daemon:
+    """Connect to the session daemon.
+
+    Args:
+        reactor: provides IReactorUNIX.
+        rundir: the daemon's run-time folder. None: the user's own daemon (`lttngnet.rundir.default_rundir`),
+            or that of root where there is no such daemon.
+
+    Raises:
+        CommandError: there is no daemon (NO_SESSIOND), or its socket may not be opened (PERMISSION).
+    """
+    folders = candidates(os.environ, os.getuid()) if rundir is None else [rundir]
+    refused = []
+    for folder in folders:
+        socket = str(PurePath(folder, wire.CLIENT_SOCKET))
+        try:
+            return Daemon(await connectProtocol(UNIXClientEndpoint(reactor, socket), amp.AMP()))
+        except ConnectError as problem:
+            if problem.osError == errno.EACCES:
+                refused.append(socket)
+        except OSError as problem:  # a path that no socket can have
+            raise CommandError(Code.NO_SESSIOND, f"{socket}: {problem}") from None
+    if refused:
+        raise CommandError(
+            Code.PERMISSION, f"this user may not open the session daemon's socket {refused[0]}"
+        )
+    start = "twistd lttng-sessiond" if rundir is None else f"twistd lttng-sessiond --rundir {rundir}"
+    raise CommandError(
+        Code.NO_SESSIOND, f"no session daemon listens in {folders[0]}: start one with `{start}`"
+    )
+
+
+def output_of(text: str) -> Output:
+    """Read a URI as `parse_argument` does, in the working directory of this process.
+
+    Raises:
+        CommandError: INVALID, as liblttng-ctl answers without asking the daemon.
+    """
+    try:
+        return parse_argument(text, str(Path.cwd()))
+    except UriError as problem:
+        raise CommandError(Code.INVALID, str(problem)) from None
