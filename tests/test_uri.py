@@ -1,0 +1,586 @@
+"""LTTng URIs: the vectors of lttng-tools 2.13 and of the RFC, pairs, hops, file names, and the C struct."""
+
+import contextlib
+import ctypes
+import json
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lttngnet.errors import WireError
+from lttngnet.uri import (
+    PACKED,
+    PADDED,
+    RFC,
+    Destination,
+    Family,
+    Output,
+    Protocol,
+    StreamType,
+    UriError,
+    UriType,
+    parse,
+    parse_argument,
+    parse_hops,
+    parse_listener,
+    parse_pair,
+)
+
+CONTROL, DATA = StreamType.CONTROL, StreamType.DATA
+CWD = "/home/someone"
+
+# What the text means: host, port of each destination, subdir of the first; or the path.
+GOOD = {
+    # the unit tests of lttng-tools
+    "net://localhost": ("127.0.0.1", [None, None], ""),
+    "net://localhost:8989:4242/my/test/path": ("127.0.0.1", [8989, 4242], "my/test/path"),
+    "net://localhost:8989:4242": ("127.0.0.1", [8989, 4242], ""),
+    "net6://[::1]:8989": ("::1", [8989, None], ""),
+    "tcp://42.42.42.42/my/test/path": ("42.42.42.42", [None], "my/test/path"),
+    "tcp6://[fe80::f66d:4ff:fe53:d220]/my/test/path": ("fe80::f66d:4ff:fe53:d220", [None], "my/test/path"),
+    # what its parser does with these was tried
+    "NET://127.0.0.1": ("127.0.0.1", [None, None], ""),
+    "net4://127.0.0.1": ("127.0.0.1", [None, None], ""),
+    "tcp4://127.0.0.1:1": ("127.0.0.1", [1], ""),
+    "net://127.0.0.1:65535": ("127.0.0.1", [65535, None], ""),
+    "net://127.0.0.1:": ("127.0.0.1", [None, None], ""),
+    "net://127.0.0.1::4242": ("127.0.0.1", [None, 4242], ""),
+    "net://127.0.0.1:1:": ("127.0.0.1", [1, None], ""),
+    "net://127.0.0.1/": ("127.0.0.1", [None, None], ""),
+    "net://127.0.0.1/a?b#c": ("127.0.0.1", [None, None], "a?b#c"),
+    "net6://[::1]/p": ("::1", [None, None], "p"),
+    "net://[127.0.0.1]:5": ("127.0.0.1", [5, None], ""),
+    "net://127.1": ("127.0.0.1", [None, None], ""),
+    "net6://localhost": ("::1", [None, None], ""),
+    "tcp6://localhost": ("::1", [None], ""),
+    # the RFC's alone
+    "udp://127.0.0.1:5343": ("127.0.0.1", [5343], ""),
+    "udp6://[::1]:1": ("::1", [1], ""),
+    # names stay names
+    "net://relay.example:5342": ("relay.example", [5342, None], ""),
+    "tcp6://relay_1.example./x": ("relay_1.example.", [None], "x"),
+    "tcp://[relay]:00080": ("relay", [80], ""),
+    "tcp://LocalHost": ("127.0.0.1", [None], ""),
+    "tcp://h/100%25 é,x/./y/": ("h", [None], "100%25 é,x/./y/"),
+    "tcp://h/...": ("h", [None], "..."),
+}
+FILES = {"file:///my/test/path": "/my/test/path", "file:///a:b": "/a:b", "FILE:///x": "/x", "file:///": "/"}
+BAD = [
+    # the unit tests of lttng-tools
+    "file/my/test/path",
+    "net://:8999",
+    # what its parser refuses too
+    *("net://127.0.0.1:0", "net://127.0.0.1:65536", "net://127.0.0.1:-5", "net://127.0.0.1:abc"),
+    *("net://127.0.0.1:99999999999", "net://127.0.0.1:1:2:3", "tcp://127.0.0.1:1:2"),
+    *("net6://::1", "net6://[::1", "net6://[]", "net6://[::1]x", "net6://127.0.0.1", "net6://[fe80::1%lo]"),
+    *("net://user@127.0.0.1", "net://256.1.1.1", "net://127.0.0.1 ", "net://", "net:///p"),
+    *("file://", "file://rel/path", "file://localhost/x"),
+    *("", "/abs", "rel", "net:127.0.0.1", "http://127.0.0.1", " net://127.0.0.1", "udp4://127.0.0.1"),
+    *("tcp://a:1,tcp://b:2", "net://a,net://b"),
+    # where we are stricter
+    *("net://127.0.0.1:12abc", "net://127.0.0.1:+7", "net://127.0.0.1: 7", "net://127.0.0.1:٣"),
+    *("net://127.0.0.1//", "net://127.0.0.1/a/../b", "net://127.0.0.1/..", "file:///a/../b", "file:///.."),
+    *(
+        "net://127.0.0.1/a\0b",
+        "net://127.0.0.1/a\nb",
+        "net://127.0.0.1/\x7f",
+        "file:///a\x9bb",
+        "file:///a\0",
+    ),
+    *("net://127.0.0.1/" + 4096 * "a", "file:///" + 4095 * "a", "tcp://h/" + 2048 * "é", "tcp://h/\ud800"),
+    *(
+        "net://[::1]",
+        "net://h ",
+        "net://h\n",
+        "net://hôte",
+        "net://a..b",
+        "net://-a",
+        "net://.",
+        "net://" + 64 * "a",
+    ),
+    *("net://1.2.3.4.5", "net://relay.1", "net6://127.1", "tcp6://fe80::1", "tcp6://[1::2::3]", "fıle:///x"),
+    "tcp://" + 127 * "a." + "a",
+]
+
+PAIRS = {
+    (None, None): "no output",
+    ("net://127.0.0.1", None): "tcp4://127.0.0.1:5342/ [data: 5343]",
+    ("net://127.0.0.1", ""): "tcp4://127.0.0.1:5342/ [data: 5343]",
+    ("net://127.0.0.1", "net://127.0.0.1"): "tcp4://127.0.0.1:5342/ [data: 5343]",
+    ("tcp://127.0.0.1", "tcp://127.0.0.1"): "tcp4://127.0.0.1:5342/ [data: 5343]",
+    ("tcp://127.0.0.1:1", "tcp://127.0.0.1:2"): "tcp4://127.0.0.1:1/ [data: 2]",
+    ("tcp://localhost/p", "tcp://127.0.0.1/q"): "tcp4://127.0.0.1:5342/p [data: tcp4://127.0.0.1:5343/q]",
+    ("tcp6://[::1]", "tcp6://[0:0::1]:9"): "tcp6://[::1]:5342/ [data: 9]",
+    ("tcp://127.0.0.1", None): "tcp4://127.0.0.1:5342/ [no data]",
+    (None, "tcp://127.0.0.1"): "tcp4://127.0.0.1:5343/ [no control]",
+    ("tcp://Relay/p", "tcp://relay/p"): "tcp4://Relay:5342/p [data: 5343]",
+    ("/abs/dir", None): "file:///abs/dir/",
+    ("file:///abs", None): "file:///abs/",
+    # the RFC's
+    ("tcp://127.0.0.1", "tcp://127.0.0.2"): "tcp4://127.0.0.1:5342/ [data: tcp4://127.0.0.2:5343/]",
+    ("tcp://127.0.0.1", "udp://127.0.0.1"): "tcp4://127.0.0.1:5342/ [data: udp://127.0.0.1:5343/]",
+    (None, "udp6://[::1]"): "udp6://[::1]:5343/ [no control]",
+    ("rel/dir", None): "file:///home/someone/rel/dir/",
+}
+BAD_PAIRS = [
+    *[("", ""), ("", None), (None, ""), ("", "tcp://127.0.0.1"), ("tcp://127.0.0.1", ""), ("/abs", "")],
+    *[("net://127.0.0.1", "tcp://127.0.0.1:9"), ("net://127.0.0.1", "net://127.0.0.2")],
+    *[("tcp://127.0.0.1", "tcp6://[::1]"), ("tcp://127.0.0.1", "net://127.0.0.1"), (None, "net://127.0.0.1")],
+    *[("/abs", "tcp://127.0.0.1"), ("file:///a", "file:///a"), ("rel", "tcp://127.0.0.1"), ("/a", "/a")],
+    *[("tcp://127.0.0.1", "/abs"), ("tcp://127.0.0.1", "file:///x"), ("tcp://127.0.0.1", "rel")],
+    *[(None, "/abs"), (None, "rel"), (None, "file:///x")],
+    *[
+        ("udp://127.0.0.1", None),
+        ("udp://127.0.0.1", "udp://127.0.0.1"),
+        ("net://127.0.0.1", "udp://127.0.0.1"),
+    ],
+    *[("tcp6://[::1]", "udp://127.0.0.1"), ("tcp://127.0.0.1:7", "tcp://127.0.0.1:7")],
+    *[("net://127.0.0.1:7:7", None), ("net://127.0.0.1:5343", None), ("tcp://h", "tcp://h:5342")],
+]
+
+
+def texts(minimum: int = 0) -> st.SearchStrategy[str]:
+    """What a folder may be called, except what a rule forbids."""
+    characters = st.characters(exclude_categories=["Cc", "Cs"])
+    found = st.text(characters, min_size=minimum, max_size=40)
+    return found.filter(lambda text: ".." not in text.split("/") and not text.startswith("/"))
+
+
+PORTS = st.none() | st.integers(1, 65535)
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,9}(\.[a-z][a-z0-9_]{0,9}){0,3}", fullmatch=True).filter(
+    lambda name: name != "localhost"
+)
+V4, V6 = st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
+STREAMS = st.sampled_from([(Protocol.TCP, CONTROL), (Protocol.TCP, DATA), (Protocol.UDP, DATA)])
+
+
+def networks(addresses: bool, names: bool) -> st.SearchStrategy[Destination]:
+    """Network destinations of both families."""
+    places = [st.tuples(st.just(Family.IPV4), V4), st.tuples(st.just(Family.IPV6), V6)] if addresses else []
+    places += [st.tuples(st.just(Family.IPV4), NAMES)] if names else []
+    return st.builds(
+        lambda how, place, port, subdir: Destination(how[0], *place, port, subdir, how[1]),
+        *(STREAMS, st.one_of(places), PORTS, texts()),
+    )
+
+
+PATHS = texts().map(lambda text: Destination(Protocol.PATH, path=f"/{text}"))
+ADDRESSES = networks(addresses=True, names=False) | PATHS
+DESTINATIONS = networks(addresses=True, names=True) | PATHS
+
+
+class TextTests(SynchronousTestCase):
+    def test_good(self):
+        for text, (host, ports, subdir) in GOOD.items():
+            found = parse(text)
+            self.assertEqual([each.host for each in found], [host] * len(ports), text)
+            self.assertEqual([each.port for each in found], ports, text)
+            self.assertEqual([each.subdir for each in found], [subdir, ""][: len(ports)], text)
+            self.assertEqual({each.utype for each in found}, {UriType.DESTINATION}, text)
+            family = Family.IPV6 if "6:" in text[:5] else Family.IPV4
+            self.assertEqual({each.family for each in found}, {family}, text)
+
+    def test_files(self):
+        for text, path in FILES.items():
+            self.assertEqual(parse(text), [Destination(Protocol.PATH, path=path)], text)
+
+    def test_bad(self):
+        for text in BAD:
+            problem = self.assertRaises(UriError, parse, text)
+            self.assertTrue(str(problem).startswith(repr(text)), problem)
+
+    def test_roles(self):
+        self.assertEqual([each.stream for each in parse("net://h")], [CONTROL, DATA])
+        self.assertEqual([each.stream for each in parse("net://h", CONTROL)], [CONTROL, DATA])
+        self.assertEqual([each.stream for each in parse("tcp://h")], [CONTROL])
+        self.assertEqual([each.stream for each in parse("tcp://h", DATA)], [DATA])
+        self.assertEqual([each.stream for each in parse("udp://h")], [DATA])
+        for text, role in ("net://h", DATA), ("file:///x", DATA), ("udp://h", CONTROL):
+            self.assertRaises(UriError, parse, text, role)
+
+    def test_equal(self):
+        self.assertEqual(parse("net://localhost"), parse("net4://127.1"))
+        self.assertNotEqual(parse("net://localhost"), parse("net://localhost:8989:4242"))
+
+    def test_listener(self):
+        self.assertEqual(parse_listener("tcp://127.0.0.1:0").port, 0)
+        self.assertEqual(parse_listener("tcp6://[::]").port, None)
+        for text in "net://127.0.0.1", "tcp://127.0.0.1:1/x", "tcp://127.0.0.1:65536":
+            self.assertRaises(UriError, parse_listener, text)
+
+    def test_impossible(self):
+        fine = Destination(Protocol.TCP, Family.IPV4, "127.0.0.1", 1)
+        path = Destination(Protocol.PATH, path="/x")
+        for wrong in (
+            *({"host": "127.1"}, {"host": "::1"}, {"host": "localhost"}, {"host": ""}, {"family": None}),
+            *({"port": -1}, {"port": 65536}, {"subdir": "/x"}, {"path": "/x"}, {"protocol": Protocol.UDP}),
+        ):
+            self.assertRaises(UriError, replace, fine, **wrong)
+        for wrong in (
+            *(
+                {"host": "h"},
+                {"family": Family.IPV4},
+                {"port": 1},
+                {"subdir": "x"},
+                {"path": "x"},
+                {"path": ""},
+            ),
+            *({"stream": DATA}, {"utype": UriType.HOP}),
+        ):
+            self.assertRaises(UriError, replace, path, **wrong)
+
+    @given(DESTINATIONS)
+    def test_round_trip(self, destination):
+        self.assertEqual(parse(str(destination), destination.stream), [destination])
+
+    @given(
+        st.text(alphabet="netcpud46file:/[].,%@01 aé\0", max_size=30).map(lambda text: f"net6://{text}")
+        | st.text()
+    )
+    def test_never_anything_but_uri_error(self, text):
+        try:
+            found = parse(text)
+        except UriError:
+            return
+        for destination in found:
+            self.assertEqual(parse(str(destination), destination.stream), [destination])
+
+
+class HopTests(SynchronousTestCase):
+    def test_order(self):
+        route = parse_hops("tcp://a:1,TCP6://[::1],tcp://c/x,y", DATA)
+        self.assertEqual([hop.host for (hop,) in route.hops], ["a", "::1"])
+        self.assertEqual({hop.utype for (hop,) in route.hops}, {UriType.HOP})
+        (last,) = route.destination
+        self.assertEqual((last.host, last.subdir, last.utype), ("c", "x,y", UriType.DESTINATION))
+
+    def test_pairs(self):
+        route = parse_hops("net://hop,net6://dst")
+        self.assertEqual([each.stream for each in route.hops[0]], [CONTROL, DATA])
+        self.assertEqual([each.host for each in route.destination], ["dst", "dst"])
+
+    def test_no_hops(self):
+        self.assertEqual(parse_hops("file:///a,b").hops, ())
+        self.assertEqual(parse_hops("net://h").destination, tuple(parse("net://h")))
+
+    def test_bad(self):
+        for text in (
+            *(
+                "file:///a,tcp://b",
+                "tcp://b,file:///a",
+                "net://a,tcp://b",
+                "tcp://a,net://b",
+                "tcp://a,b",
+                "tcp://a,",
+            ),
+            *(",tcp://a", "tcp://a:0,tcp://b", ",".join(9 * ["tcp://a"] + ["tcp://b"])),
+        ):
+            self.assertRaises(UriError, parse_hops, text)
+        self.assertEqual(len(parse_hops(",".join(9 * ["tcp://a"])).hops), 8)
+
+    def test_refused(self):
+        for control, data in (
+            *(("net://a,net://b", None), ("tcp://a,tcp://b", None), (None, "tcp://a,udp://b")),
+            *(("tcp://a,tcp://b", "tcp://c,tcp://d"), ("net://a,net://b", "net://a,net://b")),
+        ):
+            problem = self.assertRaises(UriError, parse_pair, control, data, CWD)
+            self.assertEqual(str(problem), "hops are not supported yet")
+        problem = self.assertRaises(UriError, parse_pair, "tcp://a,tcp://b", "tcp://c", CWD)
+        self.assertIn("different numbers of hops", str(problem))
+
+
+class ArgumentTests(SynchronousTestCase):
+    def test_network(self):
+        for text, meaning in {
+            "net://localhost": "tcp4://127.0.0.1:5342/ [data: 5343]",
+            "net6://[::1]:1:2/s": "tcp6://[::1]:1/s [data: 2]",
+            "tcp://relay.example": "tcp4://relay.example:5342/ [no data]",
+        }.items():
+            output = parse_argument(text, CWD)
+            self.assertEqual(str(output), meaning, text)
+            self.assertEqual((output.is_network, output.is_complete), (True, "no data" not in meaning), text)
+
+    def test_file_names(self):
+        for text, path in {
+            "/abs/x": "/abs/x",
+            "file:///abs": "/abs",
+            "/a,tcp://b": "/a,tcp://b",
+            "/a:b": "/a:b",
+            "traces": "/home/someone/traces",
+            "./a b": "/home/someone/./a b",
+            "~/x": "/home/someone/~/x",
+            "file/my/test/path": "/home/someone/file/my/test/path",
+            ".": "/home/someone/.",
+        }.items():
+            self.assertEqual(parse_argument(text, CWD), Output(path=path), text)
+        self.assertEqual(parse_argument("x", "/").path, "/x")
+
+    def test_mistyped(self):
+        for text in "net:127.0.0.1", "http://127.0.0.1", "tpc://h", "Net5://h", "udp4://h", "file:/x":
+            output = parse_argument(text, CWD)
+            self.assertEqual(output.path, f"{CWD}/{text}")
+            (warning,) = output.warnings
+            for part in "net6://", "udp6://", "file://", output.path:
+                self.assertIn(part, warning)
+
+    def test_bad(self):
+        for text in (
+            "",
+            "net://",
+            "tcp://h:0",
+            "udp://h",
+            "file://x",
+            "FILE://",
+            "../x",
+            "a/../b",
+            "/..",
+            "a\nb",
+        ):
+            self.assertRaises(UriError, parse_argument, text, CWD)
+
+
+class PairTests(SynchronousTestCase):
+    def test_good(self):
+        for pair, meaning in PAIRS.items():
+            self.assertEqual(str(parse_pair(*pair, CWD)), meaning, pair)
+
+    def test_bad(self):
+        for pair in BAD_PAIRS:
+            self.assertRaises(UriError, parse_pair, *pair, CWD)
+
+    def test_warnings(self):
+        for pair in PAIRS:
+            warnings = parse_pair(*pair, CWD).warnings
+            self.assertEqual(len(warnings), pair[1] == "tcp://127.0.0.2", pair)
+        (warning,) = parse_pair("tcp://a", "tcp://b", CWD).warnings
+        self.assertIn("control goes to a and data to b", warning)
+
+
+class OutputTests(SynchronousTestCase):
+    def setUp(self):
+        self.control = parse_pair("tcp://127.0.0.1/x", None, CWD)
+        self.data = parse_pair(None, "tcp://127.0.0.1", CWD)
+        self.both = parse_argument("net://10.0.0.1", CWD)
+        self.path = parse_argument("/x", CWD)
+
+    def test_complete(self):
+        for output, network, complete in (
+            (Output(), False, False),
+            *(
+                (self.control, True, False),
+                (self.data, True, False),
+                (self.both, True, True),
+                (self.path, False, True),
+            ),
+        ):
+            self.assertEqual((output.is_network, output.is_complete), (network, complete), output)
+
+    def test_halves_meet(self):
+        meaning = "tcp4://127.0.0.1:5342/x [data: 5343]"
+        self.assertEqual(str(self.control.updated(self.data)), meaning)
+        self.assertEqual(str(self.data.updated(self.control)), meaning)
+
+    def test_later_wins(self):
+        for earlier in Output(), self.control, self.data, self.both, self.path:
+            for later in self.both, self.path, Output():
+                self.assertEqual(earlier.updated(later), later)
+        self.assertEqual(self.path.updated(self.control), self.control)
+        split = self.both.updated(self.data)
+        self.assertEqual(
+            (split.control, split.data, len(split.warnings)), (self.both.control, self.data.data, 1)
+        )
+
+    def test_halves_that_do_not_meet(self):
+        for data in "tcp6://[::1]", "udp6://[::1]", "tcp://127.0.0.1:5342":
+            self.assertRaises(UriError, self.control.updated, parse_pair(None, data, CWD))
+
+    def test_impossible(self):
+        control, data = self.both.control, self.both.data
+        for parts in (
+            *({"control": data}, {"data": control}, {"control": replace(control, port=None)}, {"path": "x"}),
+            *({"control": replace(control, port=0)}, {"control": replace(control, utype=UriType.HOP)}),
+            *({"control": control, "path": "/x"}, {"control": Destination(Protocol.PATH, path="/x")}),
+        ):
+            self.assertRaises(UriError, Output, **parts)
+
+    def test_json(self):
+        split = parse_pair("tcp://a", "udp://b/é", CWD)
+        for output in Output(), self.control, self.data, self.both, self.path, split:
+            self.assertEqual(Output.from_dict(json.loads(json.dumps(output.to_dict()))), output)
+
+    def test_bad_json(self):
+        for changed in (
+            *(
+                {"control": 1},
+                {"control": "net://h"},
+                {"control": "tcp://h"},
+                {"control": "file:///x"},
+                {"control": ""},
+            ),
+            *({"control": "tcp://h:1", "path": "/x"}, {"path": "x"}, {"path": "/../x"}, {"path": 1}),
+            *({"data": "/x"}, {"warnings": "text"}, {"warnings": [1]}, {"warnings": None}),
+        ):
+            self.assertRaises(UriError, Output.from_dict, {**Output().to_dict(), **changed})
+        self.assertRaises(UriError, Output.from_dict, {})
+
+
+class Place(ctypes.Union):
+    _fields_ = (("ipv4", ctypes.c_char * 16), ("ipv6", ctypes.c_char * 46), ("path", ctypes.c_char * 4096))
+
+
+class RfcPlace(ctypes.Union):
+    _fields_ = (*Place._fields_, ("padding", ctypes.c_char * 128))
+
+
+ENUMS = tuple((name, ctypes.c_uint) for name in ("dtype", "utype", "stype", "proto"))
+
+
+class PaddedUri(ctypes.Structure):
+    _fields_ = (*ENUMS, ("port", ctypes.c_uint16), ("subdir", ctypes.c_char * 4096), ("dst", Place))
+
+
+class PackedUri(ctypes.Structure):
+    _pack_ = 1
+    _fields_ = PaddedUri._fields_
+
+
+class RfcUri(ctypes.Structure):
+    _fields_ = (
+        *(*ENUMS, ("port", ctypes.c_uint16), ("padding", ctypes.c_char * 32)),
+        *(("subdir", ctypes.c_char * 4096), ("dst", RfcPlace)),
+    )
+
+
+LAYOUTS = {RFC: (RfcUri, 8244, 4146), PADDED: (PaddedUri, 8212, 4114), PACKED: (PackedUri, 8210, 4114)}
+
+
+class LayoutTests(SynchronousTestCase):
+    def test_sizes(self):
+        for layout, (struct, size, dst) in LAYOUTS.items():
+            self.assertEqual((layout.size, ctypes.sizeof(struct), struct.dst.offset), (size, size, dst))
+
+    def numbers(self, layout, uri, role=None, **changes):
+        struct = LAYOUTS[layout][0].from_buffer_copy(layout.pack(replace(parse(uri, role)[0], **changes)))
+        text = struct.dst.path
+        return [struct.dtype, struct.utype, struct.stype, struct.proto, struct.port, struct.subdir, text]
+
+    def test_fields_of_lttng_tools(self):
+        hop = {"utype": UriType.HOP}
+        for layout in PADDED, PACKED:
+            for expected, found in {
+                (1, 0, 0, 1, 5342, b"a/b", b"127.0.0.1"): self.numbers(layout, "tcp://127.1:5342/a/b"),
+                (2, 0, 1, 1, 0, b"", b"::1"): self.numbers(layout, "tcp6://[::1]", DATA),
+                (1, 1, 1, 2, 7, b"", b"127.0.0.1"): self.numbers(layout, "udp://127.0.0.1:7", DATA, **hop),
+                (3, 0, 0, 0, 0, b"", b"/\xc3\xa9"): self.numbers(layout, "file:///é"),
+            }.items():
+                self.assertEqual(list(expected), found)
+
+    def test_fields_of_the_rfc(self):
+        hop = {"utype": UriType.HOP}
+        for expected, found in {
+            (0, 1, 0, 1, 5342, b"a/b", b"127.0.0.1"): self.numbers(RFC, "tcp://127.1:5342/a/b"),
+            (1, 1, 1, 0, 0, b"", b"::1"): self.numbers(RFC, "udp6://[::1]"),
+            (2, 0, 1, 1, 7, b"", b"relay"): self.numbers(RFC, "tcp://relay:7", DATA, **hop),
+            (3, 1, 0, 0, 0, b"", b"/x"): self.numbers(RFC, "file:///x"),
+        }.items():
+            self.assertEqual(list(expected), found)
+
+    @given(ADDRESSES, st.sampled_from(list(UriType)))
+    def test_round_trip(self, destination, utype):
+        if destination.protocol is not Protocol.PATH:
+            destination = replace(destination, utype=utype)
+        for layout in LAYOUTS:
+            packed = layout.pack(destination)
+            self.assertEqual(len(packed), layout.size)
+            self.assertEqual(layout.unpack(packed), destination)
+
+    @given(networks(addresses=False, names=True))
+    def test_names(self, destination):
+        self.assertEqual(RFC.unpack(RFC.pack(destination)), destination)
+        for layout in PADDED, PACKED:
+            self.assertRaises(UriError, layout.pack, destination)
+
+    def test_no_place(self):
+        (name,) = parse("tcp6://relay")
+        for layout in LAYOUTS:
+            self.assertRaises(UriError, layout.pack, name)
+            self.assertRaises(UriError, layout.pack, parse_listener("tcp://127.0.0.1:0"))
+
+    def test_undecodable(self):
+        path = Destination(Protocol.PATH, path=b"/\xff".decode(errors="surrogateescape"))
+        self.assertEqual(PACKED.unpack(PACKED.pack(path)), path)
+
+    def test_after_the_nul(self):
+        struct = PackedUri.from_buffer_copy(PACKED.pack(parse("tcp://127.0.0.1/x")[0]))
+        data = bytearray(bytes(struct))
+        data[18 + 2] = data[4114 + 11] = 0xFF
+        self.assertEqual(PACKED.unpack(data).subdir, "x")
+
+    def test_host_is_read_like_text(self):
+        for text in b"127.1", b"LOCALHOST":
+            struct = RfcUri(2, 1, 0, 1, 5, b"", b"", (b"",))
+            struct.dst.path = text
+            self.assertEqual(RFC.unpack(bytes(struct)), parse("tcp://127.0.0.1:5")[0])
+
+    def test_bad(self):
+        for kind, text, changes in (
+            *(
+                (1, b"127.0.0.1", {"dtype": 0}),
+                (1, b"127.0.0.1", {"dtype": 4}),
+                (1, b"127.0.0.1", {"utype": 2}),
+            ),
+            *(
+                (1, b"127.0.0.1", {"stype": 2}),
+                (1, b"127.0.0.1", {"proto": 0}),
+                (1, b"127.0.0.1", {"proto": 3}),
+            ),
+            *((1, b"127.0.0.1", {"proto": 2}), (1, b"127.0.0.1", {"subdir": b"/x"}), (1, b"", {})),
+            *((1, b"127.0.0.1", {"subdir": b"a/../b"}), (1, b"127.0.0.1", {"subdir": 4096 * b"a"})),
+            *(
+                (1, b"relay", {}),
+                (1, b"localhost", {}),
+                (1, b"127.1", {}),
+                (1, b"::1", {}),
+                (2, b"127.0.0.1", {}),
+            ),
+            *((1, b"127.0.0.1 and more", {}), (2, b"relay", {}), (2, 46 * b"1", {}), (2, b"fe80::1%lo", {})),
+            *(
+                (3, b"/x", {"proto": 1}),
+                (3, b"/x", {"port": 1}),
+                (3, b"/x", {"stype": 1}),
+                (3, b"/x", {"utype": 1}),
+            ),
+            *(
+                (3, b"x", {}),
+                (3, b"/a/..", {}),
+                (3, b"/\n", {}),
+                (3, 4096 * b"/", {}),
+                (3, b"/x", {"subdir": b"y"}),
+            ),
+        ):
+            struct = PackedUri(kind, 0, 0, 0 if kind == 3 else 1)
+            struct.dst.path = text
+            for field, value in changes.items():
+                setattr(struct, field, value)
+            try:
+                found = PACKED.unpack(bytes(struct))
+            except WireError:
+                continue
+            self.fail(f"{kind} {text!r} {changes} was taken for {found!r}")
+
+    def test_lengths(self):
+        good = PACKED.pack(parse("tcp://127.0.0.1")[0])
+        for data in b"", good[:-1], good + b"\0", good + b"\0\0":
+            self.assertRaises(WireError, PACKED.unpack, data)
+
+    @given(st.binary(max_size=24), st.binary(max_size=50), st.binary(max_size=50))
+    def test_never_anything_but_wire_error(self, head, subdir, dst):
+        for layout, (_, size, offset) in LAYOUTS.items():
+            data = bytearray(size)
+            data[: len(head)] = head
+            data[offset - 4096 : offset - 4096 + len(subdir)] = subdir
+            data[offset : offset + len(dst)] = dst
+            with contextlib.suppress(WireError):
+                layout.unpack(data)
