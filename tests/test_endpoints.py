@@ -104,16 +104,9 @@ class ServerTests(SynchronousTestCase):
             self.assertEqual(server_endpoint(text, 5342), text)
 
     def test_nowhere(self):
-        for text in (
-            *(
-                "udp://127.0.0.1:1",
-                "file:///x",
-                "net://0.0.0.0",
-                "net://0.0.0.0:1:2",
-                "tcp6://relay.example:1",
-            ),
-            *("tcp://0.0.0.0:5342/x", "tcp://0.0.0.0:65536", "tcp://", "5342", "", "/run/relay"),
-        ):
+        schemes = ["udp://127.0.0.1:1", "file:///x", "net://0.0.0.0", "net://0.0.0.0:1:2"]
+        rests = ["tcp6://relay.example:1", "tcp://0.0.0.0:5342/x", "tcp://0.0.0.0:65536", "tcp://"]
+        for text in *schemes, *rests, "5342", "", "/run/relay":
             self.assertRaises(UriError, server_endpoint, text, 5342)
         there = replace(destination("tcp://127.0.0.1"), port=0)
         self.assertEqual(server_endpoint(there, 5342), "tcp:0:interface=127.0.0.1")

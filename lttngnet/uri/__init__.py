@@ -16,6 +16,7 @@ from lttngnet.uri.destination import (
     StreamType,
     UriError,
     UriType,
+    normal_host,
 )
 from lttngnet.uri.layout import PACKED, PADDED, RFC, Layout
 from lttngnet.uri.output import Output, parse_argument, parse_pair
@@ -37,6 +38,7 @@ __all__ = [
     "StreamType",
     "UriError",
     "UriType",
+    "normal_host",
     "parse",
     "parse_argument",
     "parse_hops",

@@ -81,12 +81,14 @@ class Output:
         """Return this output after a later setting: ``-C`` in one command, ``-D`` in the next.
 
         A half that is set later takes the place of ours, the other half stays. A path and a network
-        destination replace each other.
+        destination replace each other. No output at all changes nothing.
 
         Raises:
             UriError: the halves do not go together.
         """
-        if self.path is not None or not later.is_network:
+        if not later.is_network:
+            return self if later.path is None else later
+        if self.path is not None:
             return later
         return _joined(later.control or self.control, later.data or self.data, later.warnings)
 
