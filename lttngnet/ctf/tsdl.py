@@ -1,0 +1,127 @@
+"""Metadata text (TSDL) that is the same for all traces we make ourselves, in LTTng's spelling."""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from uuid import UUID
+
+BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
+
+_PREAMBLE = """\
+/* CTF 1.8 */
+
+typealias integer {{ size = 8; align = 8; signed = false; }} := uint8_t;
+typealias integer {{ size = 16; align = 8; signed = false; }} := uint16_t;
+typealias integer {{ size = 32; align = 8; signed = false; }} := uint32_t;
+typealias integer {{ size = 64; align = 8; signed = false; }} := uint64_t;
+
+trace {{
+	major = 1;
+	minor = 8;
+	uuid = "{uuid}";
+	byte_order = {byte_order};
+	packet.header := struct {{
+		uint32_t magic;
+		uint8_t  uuid[16];
+		uint32_t stream_id;
+		uint64_t stream_instance_id;
+	}};
+}};
+
+env {{
+{env}}};
+
+clock {{
+	name = "monotonic";
+	uuid = "{boot_id}";
+	description = "Monotonic Clock";
+	freq = 1000000000; /* Frequency, in Hz */
+	/* clock value offset from Epoch is: offset * (1/freq) */
+	offset = {offset};
+}};
+
+typealias integer {{
+	size = 32; align = 8; signed = false;
+	map = clock.monotonic.value;
+}} := uint32_clock_monotonic_t;
+
+typealias integer {{
+	size = 64; align = 8; signed = false;
+	map = clock.monotonic.value;
+}} := uint64_clock_monotonic_t;
+
+struct packet_context {{
+	uint64_clock_monotonic_t timestamp_begin;
+	uint64_clock_monotonic_t timestamp_end;
+	uint64_t content_size;
+	uint64_t packet_size;
+	uint64_t packet_seq_num;
+	uint64_t events_discarded;
+	uint32_t cpu_id;
+}};
+
+struct event_header_large {{
+	enum : uint16_t {{ compact = 0 ... 65534, extended = 65535 }} id;
+	variant <id> {{
+		struct {{
+			uint32_clock_monotonic_t timestamp;
+		}} compact;
+		struct {{
+			uint32_t id;
+			uint64_clock_monotonic_t timestamp;
+		}} extended;
+	}} v;
+}} align(8);
+
+"""
+
+
+def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int) -> str:
+    """Return how the metadata of a trace begins: all but its streams and events.
+
+    Args:
+        uuid: of the trace.
+        env: facts about where the trace comes from, as readers show them.
+        offset: ns from the epoch to 0 of CLOCK_MONOTONIC; see `clock_offset`.
+    """
+    return _PREAMBLE.format(
+        uuid=uuid,
+        byte_order=BYTE_ORDER,
+        env="".join(
+            f"\t{name} = {quote(value) if isinstance(value, str) else value};\n"
+            for name, value in env.items()
+        ),
+        boot_id=_boot_id(),
+        offset=offset,
+    )
+
+
+def quote(text: str) -> str:
+    """Return a string literal. What cannot stand in one, such as NUL, is written as ``?``."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"' + re.sub(r"[\0-\x1f\x7f\ud800-\udfff]", "?", escaped) + '"'
+
+
+def clock_offset(
+    wall: Callable[[], int] = time.time_ns,
+    monotonic: Callable[[], int] = time.monotonic_ns,
+    samples: int = 10,
+) -> int:
+    """Return the ns from the epoch to 0 of CLOCK_MONOTONIC: the sample that took the least time."""
+    _, offset = min(_sample(wall, monotonic) for _ in range(samples))
+    return offset
+
+
+def _sample(wall: Callable[[], int], monotonic: Callable[[], int]) -> tuple[int, int]:
+    before, now, after = monotonic(), wall(), monotonic()
+    return after - before, now - (before + after) // 2
+
+
+def _boot_id() -> UUID:
+    """Return the UUID of the clock: it is the same as long as the machine runs."""
+    try:
+        return UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    except (OSError, ValueError):
+        return UUID(int=0)
