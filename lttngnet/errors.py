@@ -4,6 +4,8 @@
 * `WireError`: a peer's bytes cannot be the message they claim to be. Ends that one connection.
 * `RelayRefused`: the relay daemon answered a question with a refusal.
 
+* `RelayLost`: a connection to the relay daemon ended, or it did not answer in time.
+
 What remains (OSError aside, which is our disk's or our network's) is a defect of ours and must reach the log.
 """
 
@@ -100,3 +102,7 @@ class RelayRefused(Exception):
         except ValueError:
             name = "unknown error"
         return f"the relay daemon refused {self.question}: {name} ({self.number})"
+
+
+class RelayLost(Exception):
+    """A connection to the relay daemon is over; the text says which and why."""

@@ -16,6 +16,9 @@ class IPacketSink(Interface):
     (they are push producers) instead of growing.
     """
 
+    async def begin() -> None:
+        """Make room for a trace: called by the carrier before sources start, each time tracing starts."""
+
     async def add_stream(path: str, name: str) -> int:
         """Announce a stream of the trace at ``path`` (such as ``kernel``) and return its number.
 
@@ -36,6 +39,9 @@ class IPacketSink(Interface):
 
     async def quiesce() -> None:
         """Return when all that was written has arrived on the other side."""
+
+    async def finish() -> None:
+        """Close the trace and let go of files and connections; called by the carrier at the very end."""
 
 
 class IPacketSource(Interface):

@@ -7,8 +7,10 @@ A failed command travels as `Refused`, whose text is `CommandError.to_text`.
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.protocols import amp
 
 from lttngnet.errors import CommandError, WireError
@@ -30,6 +32,39 @@ class Refused(Exception):
     def to_error(self) -> CommandError:
         """Return the error as it was on the other side."""
         return CommandError.from_text(str(self))
+
+
+Answering = Callable[..., Awaitable[dict[str, Any] | None]]
+
+
+def answers(command: type[amp.Command]) -> Callable[[Answering], Answering]:
+    """Make an ``async`` method the responder of a command: it may raise `CommandError`."""
+
+    def decorate(method: Answering) -> Answering:
+        async def answer(*arguments: Any, **named: Any) -> dict[str, Any]:
+            try:
+                return await method(*arguments, **named) or {}
+            except CommandError as error:
+                raise Refused.because(error) from None
+
+        command.responder(lambda *arguments, **named: Deferred.fromCoroutine(answer(*arguments, **named)))
+        return method
+
+    return decorate
+
+
+async def ask(peer: amp.AMP, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
+    """Send a command and return its answer.
+
+    Raises:
+        CommandError: it was refused.
+        ConnectionLost: the peer went away (`twisted.internet.error`).
+    """
+    try:
+        answer: dict[str, Any] = await peer.callRemote(command, **arguments)
+    except Refused as refusal:
+        raise refusal.to_error() from None
+    return answer
 
 
 class Json(amp.Argument):

@@ -1,0 +1,127 @@
+"""What the consumer process does: carry packets from its sources to its sink."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
+
+COUNTERS = ("events", "packets", "bytes", "discarded")
+
+
+@implementer(IPushProducer)
+class Carrier:
+    """Carries the sources of one session to a sink, both given to it as they come.
+
+    It is the push producer that a slow sink pauses, and passes that on to every source.
+    """
+
+    log = Logger()
+
+    def __init__(self, make_source: Callable[[str, dict[str, Any]], Any]) -> None:
+        self._make_source = make_source
+        self._sources: dict[str, Any] = {}  # IPacketSource, by kind
+        self._started: set[str] = set()
+        self._sink: Any = None  # IPacketSink
+        self._paused = False
+        self._muted = False
+
+    def use(self, sink: Any) -> None:
+        """Take the sink; there is one for the life of the process."""
+        self._sink = sink
+
+    def add_source(self, kind: str, config: dict[str, Any]) -> None:
+        """Make a source, which is started by `begin`."""
+        self._sources[kind] = self._make_source(kind, config)
+
+    async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
+        """Give an open file to a source, which owns it from now on."""
+        await self._of_relay(self._sources[kind].adopt(descriptor, facts))
+
+    async def begin(self) -> None:
+        """Start the sources that are not started.
+
+        Raises:
+            CommandError: the relay daemon refused something, or is gone.
+        """
+        await self._of_relay(self._sink.begin())
+        for kind, source in self._sources.items():
+            if kind not in self._started:
+                self._started.add(kind)
+                await self._of_relay(source.start(self._sink))
+        self._tell_sources()
+
+    async def end(self) -> None:
+        """Carry all that was recorded, and return when it has arrived.
+
+        Raises:
+            CommandError: the relay daemon is gone.
+        """
+        for kind in sorted(self._started):
+            await self._of_relay(self._sources[kind].stop())
+        self._started.clear()
+        await self._of_relay(self._sink.quiesce())
+
+    async def finish(self) -> None:
+        """Close the trace, after `end` if that did not happen.
+
+        Raises:
+            CommandError: the relay daemon is gone.
+        """
+        try:
+            if self._started:
+                await self.end()
+            if self._sink is not None:
+                await self._of_relay(self._sink.finish())
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of all sources."""
+        for source in self._sources.values():
+            source.close()
+        self._started.clear()
+
+    def mute(self, muted: bool) -> None:
+        """Stop consuming, or go on."""
+        self._muted = muted
+        self._tell_sources()
+
+    def facts(self) -> dict[str, int]:
+        """Return the sum of the sources' counters."""
+        each = [source.facts() for source in self._sources.values()]
+        return {counter: sum(facts.get(counter, 0) for facts in each) for counter in COUNTERS}
+
+    def pauseProducing(self) -> None:
+        """Pause every source: the sink has enough to send."""
+        self._paused = True
+        self._tell_sources()
+
+    def resumeProducing(self) -> None:
+        """Let the sources go on."""
+        self._paused = False
+        self._tell_sources()
+
+    def stopProducing(self) -> None:
+        """Pause for good: the sink's connection is over, which it reports itself."""
+        self.pauseProducing()
+
+    def _tell_sources(self) -> None:
+        for kind in self._started:
+            source = self._sources[kind]
+            if self._paused or self._muted:
+                source.pauseProducing()
+            else:
+                source.resumeProducing()
+
+    async def _of_relay(self, work: Awaitable[None]) -> None:
+        """Turn the failures of the other side into the user's."""
+        try:
+            await work
+        except (RelayLost, RelayRefused) as failure:
+            raise CommandError(Code.RELAYD_CONNECT_FAIL, str(failure)) from None
+        except OSError as failure:
+            raise CommandError(Code.FILE_CREATION_ERROR, str(failure)) from None

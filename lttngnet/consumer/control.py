@@ -1,0 +1,125 @@
+"""Our end of a control connection: questions to a relay daemon, answered in their order.
+
+The session daemon makes the handshake with it; then the consumer process goes on over the same socket.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from lttngnet.errors import Code, RelayLost, RelayRefused, WireError
+from lttngnet.wire.framing import Answers
+from lttngnet.wire.relay import Answer, Command, command
+
+Kind = TypeVar("Kind", bound=Answer)
+
+
+class ControlClient(Protocol):
+    """Asks a relay daemon. Questions may be sent without waiting: it answers in their order.
+
+    Attributes:
+        minor: of the protocol, as both sides agreed; 0 before.
+        timeout: seconds in which the relay daemon has to answer.
+        on_lost: called with the reason, once, when the connection is over, unless we closed it.
+    """
+
+    transport: ITransport
+
+    def __init__(self, clock: IReactorTime, timeout: float, on_lost: Callable[[str], None]) -> None:
+        self.minor = 0
+        self.timeout = timeout
+        self.on_lost = on_lost
+        self._clock = clock
+        self._answers = Answers()
+        self._asked: deque[tuple[Command, Deferred[Answer]]] = deque()
+        self._patience: IDelayedCall | None = None
+        self._over: str | None = None
+
+    def tell(self, number: Command, payload: bytes = b"") -> None:
+        """Send a command that has no answer."""
+        if self._over is None:
+            self.transport.write(command(number, payload))
+
+    def ask(self, number: Command, payload: bytes, kind: type[Kind]) -> Deferred[Kind]:
+        """Send a question; the Deferred fires with its answer, or fails with `RelayLost`."""
+        answer: Deferred[Answer] = Deferred()
+        if self._over is not None:
+            answer.errback(RelayLost(self._over))
+        else:
+            self._answers.expect(kind)
+            self._asked.append((number, answer))
+            self.transport.write(command(number, payload))
+            if self._patience is None:
+                self._patience = self._clock.callLater(self.timeout, self._out_of_patience)
+        return answer  # type: ignore[return-value]
+
+    async def demand(self, number: Command, payload: bytes, kind: type[Kind]) -> Kind:
+        """Ask, and insist on success.
+
+        Raises:
+            RelayLost: the connection is over.
+            RelayRefused: the answer's code is not OK.
+        """
+        answer = await self.ask(number, payload, kind)
+        code = getattr(answer, "code", Code.OK)
+        if code != Code.OK:
+            raise RelayRefused(number.name, code)
+        return answer
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand every whole answer to whoever asked."""
+        try:
+            for answer in self._answers.feed(data):
+                _, asked = self._asked.popleft()
+                self._be_patient_again()
+                asked.callback(answer)
+        except WireError as nonsense:
+            self.abandon(f"the relay daemon answered nonsense on the control connection: {nonsense}")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Fail all that was asked."""
+        if reason.check(ConnectionDone):
+            self._lose("the relay daemon closed the control connection")
+        else:
+            self._lose(f"the control connection was lost: {reason.getErrorMessage()}")
+
+    def close(self) -> None:
+        """End the connection in good order, without calling `on_lost`."""
+        self.on_lost = lambda reason: None
+        self.transport.loseConnection()
+
+    def abandon(self, why: str) -> None:
+        """End the connection at once."""
+        self._lose(why)
+        self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def _lose(self, why: str) -> None:
+        if self._over is not None:
+            return
+        self._over = why
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        asked, self._asked = self._asked, deque()
+        for _, answer in asked:
+            answer.errback(RelayLost(why))
+        self.on_lost(why)
+
+    def _be_patient_again(self) -> None:
+        if self._patience is None:
+            return
+        if self._asked:
+            self._patience.reset(self.timeout)
+        else:
+            self._patience.cancel()
+            self._patience = None
+
+    def _out_of_patience(self) -> None:
+        self._patience = None
+        self.abandon(f"the relay daemon did not answer {self._asked[0][0].name} within {self.timeout:g} s")

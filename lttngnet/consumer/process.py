@@ -1,0 +1,154 @@
+"""The consumer process: started by the session daemon, which says over AMP what to carry and where to.
+
+Its standing order is to lose nothing: when the session daemon is gone, whatever is recorded is still delivered
+and the trace closed.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.amp import AMP
+from twisted.python.failure import Failure
+
+from lttngnet.consumer.carrier import Carrier
+from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.directory import DirectorySink
+from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
+from lttngnet.errors import Code, CommandError
+from lttngnet.wire import amp
+
+ANSWER_TIMEOUT = 60.0  # seconds that a relay daemon may need for an answer while it writes to a slow disk
+
+
+def adopt(reactor: IReactorSocket, descriptor: int, protocol: Protocol) -> None:
+    """Make a connected socket the transport of a protocol; the descriptor is closed."""
+    with socket.socket(fileno=descriptor) as connection:
+        connection.setblocking(False)
+        factory = Factory()
+        factory.buildProtocol = lambda addr: protocol  # type: ignore[method-assign]
+        reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)
+
+
+class Consumer(AMP):
+    """The consumer process's end of the connection with the session daemon."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        make_source: Callable[[str, dict[str, Any]], Any],
+        seconds: Callable[[], float],
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._seconds = seconds
+        self._carrier = Carrier(make_source)
+        self._finished = False
+
+    @amp.answers(amp.AdoptRelay)
+    async def adopt_relay(self, control: int, data: int, relay: dict[str, Any]) -> None:
+        """See `amp.AdoptRelay`."""
+        clock: IReactorTime = self._reactor
+        sink = RelaySink(clock, RelaySession(**relay), self._seconds, self._sink_lost)
+        client, path = ControlClient(clock, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
+        adopt(self._reactor, control, client)
+        adopt(self._reactor, data, path)
+        sink.connect(client, path, self._carrier)
+        self._carrier.use(sink)
+
+    @amp.answers(amp.UseDirectory)
+    async def use_directory(self, path: str) -> None:
+        """See `amp.UseDirectory`."""
+        try:
+            self._carrier.use(DirectorySink(path, self._sink_lost))
+        except OSError as problem:
+            raise CommandError(Code.CREATE_DIR_FAIL, f"cannot make the trace's folder: {problem}") from None
+
+    @amp.answers(amp.AddSource)
+    async def add_source(self, kind: str, config: dict[str, Any]) -> None:
+        """See `amp.AddSource`."""
+        self._carrier.add_source(kind, config)
+
+    @amp.answers(amp.HandOver)
+    async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
+        """See `amp.HandOver`."""
+        await self._carrier.hand_over(kind, descriptor, facts)
+
+    @amp.answers(amp.Begin)
+    async def begin(self) -> None:
+        """See `amp.Begin`."""
+        await self._carrier.begin()
+
+    @amp.answers(amp.End)
+    async def end(self) -> None:
+        """See `amp.End`."""
+        await self._carrier.end()
+
+    @amp.answers(amp.Mute)
+    async def mute(self, muted: bool) -> None:
+        """See `amp.Mute`."""
+        self._carrier.mute(muted)
+
+    @amp.answers(amp.Facts)
+    async def facts(self) -> dict[str, Any]:
+        """See `amp.Facts`."""
+        return {"facts": self._carrier.facts()}
+
+    @amp.answers(amp.Finish)
+    async def finish(self) -> None:
+        """See `amp.Finish`; the session daemon hangs up when it has the answer."""
+        try:
+            await self._carrier.finish()
+        finally:
+            self._finished = True
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Deliver what there is if the session daemon is gone, then end."""
+        super().connectionLost(reason)
+        if self._finished:
+            self._stop()
+            return
+        self.log.warn("The session daemon is gone: delivering what was recorded.")
+        self._finished = True
+        last = Deferred.fromCoroutine(self._carrier.finish())
+        last.addErrback(lambda failure: self.log.warn("{why}", why=failure.getErrorMessage()))
+        last.addBoth(lambda _: self._stop())
+
+    def _sink_lost(self, reason: str) -> None:
+        self.log.warn("{reason}", reason=reason)
+        self._carrier.close()
+        if not self._finished:
+            told = self.callRemote(amp.SinkLost, reason=reason)
+            told.addErrback(lambda failure: self.log.failure("The session daemon was not told.", failure))
+
+    def _stop(self) -> None:
+        reactor: IReactorCore = self._reactor
+        reactor.stop()
+
+
+def run(descriptor: int) -> None:
+    """Be a consumer process whose session daemon is at the other end of an inherited socket."""
+    import sys
+    import time
+
+    from twisted.internet import reactor
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    from lttngnet.consumer.kinds import make_source
+
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    # Ctrl-C on a terminal, and a service manager's SIGTERM, reach all processes of the daemon at once: the
+    # session daemon heeds them, and tells us what to do or hangs up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)
+    adopt(reactor, descriptor, Consumer(reactor, lambda *of: make_source(reactor, *of), time.time))  # type: ignore[arg-type]
+    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]

@@ -1,0 +1,166 @@
+"""Consumer processes: one for each session's consumer, spawned when it is enabled."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessDone
+from twisted.internet.interfaces import IProcessTransport
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.protocols.amp import AMP
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lttngnet.consumer.process import adopt
+from lttngnet.errors import Code, CommandError
+from lttngnet.interfaces import ICourier
+from lttngnet.sessiond.link import Established
+from lttngnet.wire import amp
+
+INHERITED = 3  # the descriptor at which the process finds its end of the socket pair
+
+
+class Output(ProcessProtocol):
+    """Takes what the process writes into our log, and notes its end."""
+
+    log = Logger()
+    transport: IProcessTransport
+
+    def __init__(self, name: str, on_end: Callable[[str], None]) -> None:
+        self._name = name
+        self._on_end = on_end
+        self.ended: Deferred[None] = Deferred()
+
+    def outReceived(self, data: bytes) -> None:
+        """Log it, line by line."""
+        for line in data.decode(errors="replace").splitlines():
+            self.log.info("Consumer of {session}: {line}", session=self._name, line=line)
+
+    def errReceived(self, data: bytes) -> None:
+        """Log it as well."""
+        self.outReceived(data)
+
+    def processEnded(self, reason: Failure) -> None:
+        """Tell how it ended."""
+        if reason.check(ProcessDone):
+            how = "ended"
+        elif reason.value.signal is not None:
+            how = f"was killed by signal {reason.value.signal}"
+        else:
+            how = f"ended with status {reason.value.exitCode}"
+        self._on_end(how)
+        self.ended.callback(None)
+
+
+class Peer(AMP):
+    """Our end of the connection with a consumer process."""
+
+    def __init__(self, on_lost: Callable[[str], None]) -> None:
+        super().__init__()
+        self._on_lost = on_lost
+
+    @amp.answers(amp.SinkLost)
+    async def sink_lost(self, reason: str) -> None:
+        """See `amp.SinkLost`."""
+        self._on_lost(reason)
+
+
+@implementer(ICourier)
+class ConsumerProcess:
+    """A consumer process, which is running when this is made.
+
+    Attributes:
+        pid: of the process.
+    """
+
+    def __init__(self, reactor: Any, name: str, on_lost: Callable[[str], None]) -> None:
+        """Spawn the process.
+
+        Args:
+            reactor: to spawn it with.
+            name: of the session, for the log and the process list.
+            on_lost: called with a sentence, once, when the process or its sink is gone unexpectedly.
+        """
+        self._on_lost: Callable[[str], None] | None = on_lost
+        self._process = Output(name, self._ended)
+        self._peer = Peer(self._lost)
+        ours, theirs = socket.socketpair(socket.AF_UNIX)
+        with theirs:
+            command = [sys.executable, "-m", "lttngnet.consumer", str(INHERITED)]
+            pipes: dict[int, str | int] = {0: "w", 1: "r", 2: "r", INHERITED: theirs.fileno()}
+            spawned = reactor.spawnProcess(
+                self._process, sys.executable, command, env=os.environ, childFDs=pipes
+            )
+        self.pid: int = spawned.pid
+        adopt(reactor, ours.detach(), self._peer)
+
+    async def connect(self, link: Established) -> None:
+        """Pass on the sockets of a link; ours are closed whatever happens."""
+        try:
+            await self._ask(
+                amp.AdoptRelay, control=link.control, data=link.data, relay=dict(vars(link.session))
+            )
+        finally:
+            link.close()
+
+    async def use_directory(self, path: str) -> None:
+        """Let it write to a local folder."""
+        await self._ask(amp.UseDirectory, path=path)
+
+    async def add_source(self, kind: str, config: dict[str, Any]) -> None:
+        """See `ICourier`."""
+        await self._ask(amp.AddSource, kind=kind, config=config)
+
+    async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
+        """See `ICourier`."""
+        await self._ask(amp.HandOver, kind=kind, descriptor=descriptor, facts=facts)
+
+    async def begin(self) -> None:
+        """Let it send packets."""
+        await self._ask(amp.Begin)
+
+    async def end(self) -> None:
+        """Let it send all that is recorded, to the last."""
+        await self._ask(amp.End)
+
+    async def mute(self, muted: bool) -> None:
+        """Let it stop consuming, or go on."""
+        await self._ask(amp.Mute, muted=muted)
+
+    async def facts(self) -> dict[str, int]:
+        """Return its counters."""
+        facts: dict[str, int] = (await self._ask(amp.Facts))["facts"]
+        return facts
+
+    async def finish(self) -> None:
+        """Let it close the trace and end itself; returns when the process is gone."""
+        self._on_lost = None
+        try:
+            await self._ask(amp.Finish)
+        finally:
+            self.dismiss()
+        await self._process.ended
+
+    def dismiss(self) -> None:
+        """Hang up: the process delivers what it has and ends."""
+        self._on_lost = None
+        if self._peer.transport is not None:
+            self._peer.transport.loseConnection()
+
+    async def _ask(self, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
+        try:
+            return await amp.ask(self._peer, command, **arguments)
+        except (ConnectionDone, ConnectionLost):
+            raise CommandError(Code.FATAL, f"the consumer process {self.pid} is gone") from None
+
+    def _lost(self, why: str) -> None:
+        if self._on_lost is not None:
+            on_lost, self._on_lost = self._on_lost, None
+            on_lost(why)
+
+    def _ended(self, how: str) -> None:
+        self._lost(f"the consumer process {self.pid} {how}")

@@ -1,0 +1,53 @@
+"""The session daemon's part of the talk on a control connection: agree on a version, create the session."""
+
+from datetime import datetime
+
+from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.relay import RelaySession
+from lttngnet.errors import Code, CommandError
+from lttngnet.wire.relay import (
+    LOWEST_MINOR,
+    MAJOR,
+    MINOR,
+    Command,
+    Configuration,
+    CreateSession,
+    GetConfiguration,
+    SessionCreated,
+    SessionCreated24,
+    Version,
+)
+
+
+async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySession:
+    """Agree on a version with the relay daemon and create a session there.
+
+    Raises:
+        CommandError: its protocol is another one, or it is too old.
+        RelayLost: the connection ended, or no answer came in time.
+        RelayRefused: the relay daemon does not want the session.
+    """
+    theirs = await client.ask(Command.VERSION, Version(MAJOR, MINOR).pack(), Version)
+    if theirs.major != MAJOR or theirs.minor < LOWEST_MINOR:
+        raise CommandError(
+            Code.RELAYD_VERSION_FAIL,
+            f"the relay daemon speaks protocol {theirs.major}.{theirs.minor}, "
+            f"and {MAJOR}.{LOWEST_MINOR} to {MAJOR}.{MINOR} are understood here",
+        )
+    minor = client.minor = min(MINOR, theirs.minor)
+    if minor >= 12:
+        await client.demand(Command.GET_CONFIGURATION, GetConfiguration().pack(), Configuration)
+    question = wanted.pack(minor)
+    if minor >= 11:
+        created = await client.demand(Command.CREATE_SESSION, question, SessionCreated)
+        return RelaySession(minor, created.session, created.path)
+    old = await client.demand(Command.CREATE_SESSION, question, SessionCreated24)
+    path = f"{wanted.hostname}/{wanted.base_path or dated(wanted)}"
+    return RelaySession(minor, old.session, path, f"/{path}//")
+
+
+def dated(wanted: CreateSession) -> str:
+    """Return the session's name with its creation time, as LTTng names the folder of a trace."""
+    if wanted.name_has_time:
+        return wanted.name
+    return f"{wanted.name}-{datetime.fromtimestamp(wanted.created):%Y%m%d-%H%M%S}"

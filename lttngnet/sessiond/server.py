@@ -1,0 +1,115 @@
+"""What clients can ask the session daemon for: the commands of `lttngnet.wire.amp` on its UNIX socket."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.protocols.amp import AMP
+
+from lttngnet.errors import Code, CommandError
+from lttngnet.sessiond.sessions import Sessions
+from lttngnet.uri import Output, UriError
+from lttngnet.wire import amp
+
+
+def checked(output: dict[str, Any] | None) -> Output | None:
+    """Make an output of what a client sent.
+
+    Raises:
+        CommandError: it is none.
+    """
+    try:
+        return None if output is None else Output.from_dict(output)
+    except UriError as problem:
+        raise CommandError(Code.INVALID, str(problem)) from None
+
+
+class ClientChannel(AMP):
+    """One client."""
+
+    def __init__(self, sessions: Sessions, about: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
+        self._sessions = sessions
+        self._about = about
+
+    @amp.answers(amp.Version)
+    async def version(self) -> dict[str, Any]:
+        """See `amp.Version`."""
+        return {"facts": self._about()}
+
+    @amp.answers(amp.CreateSession)
+    async def create(self, name: str, output: dict[str, Any] | None, no_consumer: bool) -> dict[str, Any]:
+        """See `amp.CreateSession`."""
+        session = self._sessions.create(name, checked(output), no_consumer)
+        return {"name": session.name, "output": session.output}
+
+    @amp.answers(amp.SetConsumerUri)
+    async def set_consumer_uri(self, session: str, output: dict[str, Any]) -> dict[str, Any]:
+        """See `amp.SetConsumerUri`."""
+        wanted = checked(output)
+        if wanted is None or not (wanted.is_network or wanted.is_complete):
+            raise CommandError(Code.INVALID, "there is no URI to set")
+        return {"output": await self._sessions.get(session).set_consumer_uri(wanted)}
+
+    @amp.answers(amp.EnableConsumer)
+    async def enable_consumer(self, session: str) -> dict[str, Any]:
+        """See `amp.EnableConsumer`."""
+        return {"output": await self._sessions.get(session).enable_consumer()}
+
+    @amp.answers(amp.DisableConsumer)
+    async def disable_consumer(self, session: str) -> None:
+        """See `amp.DisableConsumer`."""
+        await self._sessions.get(session).disable_consumer()
+
+    @amp.answers(amp.EnableEvents)
+    async def enable_events(
+        self, session: str, domain: str, channel: str, names: list[str], options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """See `amp.EnableEvents`."""
+        events = await self._sessions.get(session).enable_events(domain, channel, names, options)
+        return {"names": events}
+
+    @amp.answers(amp.DisableEvents)
+    async def disable_events(self, session: str, domain: str, channel: str, names: list[str]) -> None:
+        """See `amp.DisableEvents`."""
+        await self._sessions.get(session).disable_events(domain, channel, names)
+
+    @amp.answers(amp.Start)
+    async def start(self, session: str) -> None:
+        """See `amp.Start`."""
+        await self._sessions.get(session).start()
+
+    @amp.answers(amp.Stop)
+    async def stop(self, session: str) -> dict[str, Any]:
+        """See `amp.Stop`."""
+        return {"facts": await self._sessions.get(session).stop()}
+
+    @amp.answers(amp.Destroy)
+    async def destroy(self, session: str) -> dict[str, Any]:
+        """See `amp.Destroy`."""
+        return {"facts": await self._sessions.destroy(session)}
+
+    @amp.answers(amp.List)
+    async def list(self) -> dict[str, Any]:
+        """See `amp.List`."""
+        return {"sessions": await self._sessions.describe()}
+
+    @amp.answers(amp.Describe)
+    async def describe(self, session: str) -> dict[str, Any]:
+        """See `amp.Describe`."""
+        return {"facts": await self._sessions.get(session).describe()}
+
+
+class ClientFactory(Factory):
+    """Makes a `ClientChannel` for every client."""
+
+    noisy = False
+
+    def __init__(self, sessions: Sessions, about: Callable[[], dict[str, Any]]) -> None:
+        self._sessions = sessions
+        self._about = about
+
+    def buildProtocol(self, addr: IAddress | None) -> ClientChannel:
+        """Make the protocol."""
+        return ClientChannel(self._sessions, self._about)
