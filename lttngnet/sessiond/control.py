@@ -18,6 +18,8 @@ from lttngnet.wire.relay import (
     Version,
 )
 
+UNLIKELY = 99  # no relay daemon has such a major version, but any text read as a number has
+
 
 async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySession:
     """Agree on a version with the relay daemon and create a session there.
@@ -28,6 +30,10 @@ async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySes
         RelayRefused: the relay daemon does not want the session.
     """
     theirs = await client.ask(Command.VERSION, Version(MAJOR, MINOR).pack(), Version)
+    if theirs.major > UNLIKELY:
+        raise CommandError(
+            Code.RELAYD_VERSION_FAIL, "what answers on the control connection is no relay daemon"
+        )
     if theirs.major != MAJOR or theirs.minor < LOWEST_MINOR:
         raise CommandError(
             Code.RELAYD_VERSION_FAIL,

@@ -1,0 +1,118 @@
+"""What the consumer process does with sources and a sink."""
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from lttngnet.consumer.carrier import Carrier
+from lttngnet.errors import Code, CommandError, RelayLost
+
+
+class Source:
+    """Notes what it is told."""
+
+    def __init__(self, name, told):
+        self.name, self.told = name, told
+
+    async def start(self, sink):
+        self.told.append(f"{self.name} start")
+
+    async def stop(self):
+        self.told.append(f"{self.name} stop")
+
+    def close(self):
+        self.told.append(f"{self.name} close")
+
+    def pauseProducing(self):
+        self.told.append(f"{self.name} pause")
+
+    def resumeProducing(self):
+        self.told.append(f"{self.name} resume")
+
+    def facts(self):
+        return {"events": 2, "packets": 1, "bytes": 10}
+
+
+class Sink:
+    """Notes what it is told; fails on demand."""
+
+    def __init__(self, told):
+        self.told, self.failure = told, None
+
+    async def begin(self):
+        self.told.append("begin")
+
+    async def quiesce(self):
+        self.told.append("quiesce")
+        if self.failure:
+            raise self.failure
+
+    async def finish(self):
+        self.told.append("finish")
+
+
+class CarrierTests(SynchronousTestCase):
+    def setUp(self):
+        self.told = []
+        self.carrier = Carrier(lambda kind, config: Source(kind, self.told))
+        self.sink = Sink(self.told)
+        self.carrier.use(self.sink)
+        self.carrier.add_source("a", {})
+
+    def do(self, coroutine):
+        return self.successResultOf(Deferred.fromCoroutine(coroutine))
+
+    def now(self):
+        told = list(self.told)
+        del self.told[:]
+        return told
+
+    def test_from_begin_to_finish(self):
+        self.do(self.carrier.begin())
+        self.assertEqual(self.now(), ["begin", "a start", "a resume"])
+        self.do(self.carrier.end())
+        self.assertEqual(self.now(), ["a stop", "quiesce"])
+        self.do(self.carrier.begin())
+        self.assertEqual(self.now(), ["begin", "a start", "a resume"])
+        self.do(self.carrier.finish())
+        self.assertEqual(self.now(), ["a stop", "quiesce", "finish", "a close"])
+
+    def test_a_source_that_comes_later_is_started_alone(self):
+        self.do(self.carrier.begin())
+        self.carrier.add_source("b", {})
+        self.now()
+        self.do(self.carrier.begin())
+        self.assertEqual(self.now(), ["begin", "b start", "a resume", "b resume"])
+
+    def test_a_slow_sink_pauses_the_sources(self):
+        self.do(self.carrier.begin())
+        self.now()
+        self.carrier.pauseProducing()
+        self.carrier.resumeProducing()
+        self.assertEqual(self.now(), ["a pause", "a resume"])
+
+    def test_muted_they_stay_paused(self):
+        self.do(self.carrier.begin())
+        self.carrier.mute(True)
+        self.now()
+        self.carrier.resumeProducing()
+        self.assertEqual(self.now(), ["a pause"])
+        self.carrier.mute(False)
+        self.assertEqual(self.now(), ["a resume"])
+
+    def test_a_lost_relay_daemon_is_told_in_one_sentence_and_the_sources_are_closed(self):
+        self.do(self.carrier.begin())
+        self.now()
+        self.sink.failure = RelayLost("the control connection was lost")
+        error = self.failureResultOf(Deferred.fromCoroutine(self.carrier.finish()), CommandError).value
+        self.assertEqual(
+            (error.code, error.sentence), (Code.RELAYD_CONNECT_FAIL, "the control connection was lost")
+        )
+        self.assertEqual(self.now(), ["a stop", "quiesce", "a close"])
+
+    def test_finish_without_a_sink(self):
+        carrier = Carrier(lambda kind, config: Source(kind, self.told))
+        self.do(carrier.finish())
+
+    def test_facts_are_summed(self):
+        self.carrier.add_source("b", {})
+        self.assertEqual(self.carrier.facts(), {"events": 4, "packets": 2, "bytes": 20, "discarded": 0})
