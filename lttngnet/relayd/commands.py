@@ -1,0 +1,163 @@
+"""What each command about a session does, and what a peer is told when it cannot be done.
+
+A command is a function of the session and its payload that returns the answer. It raises `WireError` where
+the payload makes no sense, `Refusal` where what it asks for cannot be, OSError where our disk fails.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lttngnet.errors import Code
+from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store.session import Session
+from lttngnet.wire.relay import (
+    NO_SEQUENCE,
+    OK,
+    AddStream,
+    Answer,
+    ChunkClosed,
+    ChunkExists,
+    ChunkQuery,
+    CloseTraceChunk,
+    Command,
+    CreateTraceChunk,
+    MetadataHeader,
+    ResetMetadata,
+    RotateStreams,
+    SendIndex,
+    SessionQuery,
+    Status,
+    StreamAdded,
+    StreamPosition,
+    StreamQuery,
+)
+
+NOTHING_PENDING, PENDING, UNKNOWN_STREAM = Status(0), Status(1), 0xFFFFFFFF
+
+
+class Handler(NamedTuple):
+    """How a command is answered.
+
+    Attributes:
+        act: does it.
+        failed: the answer to a failure with LTTng's error number; None says nothing.
+        stays: whether the connection stays open after a failure.
+        since: the minor of the protocol that brought the command; a peer below it is told nothing.
+    """
+
+    act: Callable[[Session, bytes], Answer | None]
+    failed: Callable[[Code], Answer] | None = Status
+    stays: bool = False
+    since: int = 0
+
+
+def add_stream(session: Session, payload: bytes) -> Answer:
+    """Announce a stream, and make its file."""
+    stream = session.announce(AddStream.unpack(payload, session.facts.minor))
+    session.open(stream)
+    return StreamAdded(stream.handle, Code.OK)
+
+
+def streams_sent(session: Session, payload: bytes) -> Answer:
+    """Let viewers know of the streams."""
+    session.publish()
+    return OK
+
+
+def send_metadata(session: Session, payload: bytes) -> None:
+    """Append to the metadata of a trace. There is no answer."""
+    header = MetadataHeader.unpack(payload)
+    text = memoryview(payload)[MetadataHeader.layout.size :]
+    session.stream(header.stream).add_metadata(text, header.padding)
+
+
+def reset_metadata(session: Session, payload: bytes) -> Answer:
+    """Begin the metadata of a trace anew."""
+    if session.facts.live_timer:
+        raise Refusal(Code.UNKNOWN, "the metadata of a live session stays as it is")
+    session.stream(ResetMetadata.unpack(payload).stream).reset_metadata()
+    return OK
+
+
+def send_index(session: Session, payload: bytes) -> Answer:
+    """Tell of a packet."""
+    index = SendIndex.unpack(payload, session.facts.minor)
+    session.stream(index.stream).add_index(index)
+    return OK
+
+
+def close_stream(session: Session, payload: bytes) -> Answer:
+    """Close a stream, once everything is here."""
+    position = StreamPosition.unpack(payload)
+    session.stream(position.stream).finish(position.last)
+    return OK
+
+
+def begin_data_pending(session: Session, payload: bytes) -> Answer:
+    """Begin to ask for every stream whether it is all here."""
+    if SessionQuery.unpack(payload).session == session.facts.number:
+        session.begin_check()
+    return OK
+
+
+def data_pending(session: Session, payload: bytes) -> Answer:
+    """Tell whether a stream is all here."""
+    position = StreamPosition.unpack(payload)
+    stream = session.stream(position.stream)
+    stream.checked = True
+    return PENDING if stream.is_pending(position.last) else NOTHING_PENDING
+
+
+def quiescent_control(session: Session, payload: bytes) -> Answer:
+    """Answer: whatever was said before has been done."""
+    stream = session.streams.get(StreamQuery.unpack(payload).stream)
+    if stream is not None:
+        stream.checked = True
+    return OK
+
+
+def end_data_pending(session: Session, payload: bytes) -> Answer:
+    """Tell whether a stream that was not asked for is not all here."""
+    is_ours = SessionQuery.unpack(payload).session == session.facts.number
+    return PENDING if is_ours and session.has_unchecked() else NOTHING_PENDING
+
+
+def create_trace_chunk(session: Session, payload: bytes) -> Answer:
+    """Let packets go to another chunk."""
+    session.create_chunk(CreateTraceChunk.unpack(payload))
+    return OK
+
+
+def rotate_streams(session: Session, payload: bytes) -> Answer:
+    """Move streams to that chunk."""
+    wanted = RotateStreams.unpack(payload)
+    session.rotate(wanted.new_chunk, wanted.positions)
+    return OK
+
+
+def close_trace_chunk(session: Session, payload: bytes) -> Answer:
+    """Let go of a chunk, and tell where it lies then."""
+    return ChunkClosed(Code.OK, str(session.close_chunk(CloseTraceChunk.unpack(payload))))
+
+
+def trace_chunk_exists(session: Session, payload: bytes) -> Answer:
+    """Tell whether anything refers to a chunk."""
+    return ChunkExists(Code.OK, session.chunk_exists(ChunkQuery.unpack(payload).chunk))
+
+
+HANDLERS = {
+    Command.ADD_STREAM: Handler(add_stream, lambda code: StreamAdded(NO_SEQUENCE, Code.UNKNOWN), stays=True),
+    Command.STREAMS_SENT: Handler(streams_sent),
+    Command.SEND_METADATA: Handler(send_metadata, None),
+    Command.RESET_METADATA: Handler(reset_metadata),
+    Command.SEND_INDEX: Handler(send_index),
+    Command.CLOSE_STREAM: Handler(close_stream),
+    Command.BEGIN_DATA_PENDING: Handler(begin_data_pending),
+    Command.DATA_PENDING: Handler(data_pending, lambda code: Status(UNKNOWN_STREAM)),
+    Command.QUIESCENT_CONTROL: Handler(quiescent_control),
+    Command.END_DATA_PENDING: Handler(end_data_pending),
+    Command.CREATE_TRACE_CHUNK: Handler(create_trace_chunk, since=11),
+    Command.ROTATE_STREAMS: Handler(rotate_streams, since=11),
+    Command.CLOSE_TRACE_CHUNK: Handler(close_trace_chunk, ChunkClosed, since=11),
+    Command.TRACE_CHUNK_EXISTS: Handler(trace_chunk_exists, lambda code: ChunkExists(code, 0), since=11),
+}

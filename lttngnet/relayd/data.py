@@ -1,0 +1,76 @@
+"""A data connection: packets in, nothing out.
+
+The connection does not say whose it is: it belongs to the session of the first stream that comes over it.
+"""
+
+from twisted.internet.interfaces import IAddress, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lttngnet.errors import Code
+from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store.session import Session
+from lttngnet.relayd.store.store import Store
+from lttngnet.relayd.store.stream import Stream
+from lttngnet.wire.framing import Packets
+from lttngnet.wire.relay import DataHeader
+
+
+class DataChannel(Protocol):
+    """Serves one data connection: every piece of a packet is written as it comes."""
+
+    log = Logger()
+    transport: ITCPTransport
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._packets = Packets()
+        self._session: Session | None = None
+
+    def connectionMade(self) -> None:
+        """Say who is there."""
+        self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Write every piece of a packet that came."""
+        try:
+            for header, piece, is_last in self._packets.feed(data):
+                self._stream(header).receive(header, piece, is_last)
+        except (Refusal, OSError) as problem:
+            self._hang_up(str(problem))
+        except Exception:
+            self.log.failure("Defect, met by {peer}", peer=self.transport.getPeer())
+            self._hang_up("a defect of ours")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End the session if the rest of a packet will never come; else its control connection ends it."""
+        if self._session is not None and self._packets.inside:
+            self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
+            self._session.abort()
+
+    def _stream(self, header: DataHeader) -> Stream:
+        if self._session is None:
+            self._session = self._store.session_of(header.stream)
+            if self._session is None:
+                raise Refusal(Code.UNKNOWN, f"no session has a stream {header.stream}")
+        return self._session.stream(header.stream)
+
+    def _hang_up(self, why: str) -> None:
+        self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
+        if self._session is not None:
+            self._session.abort()
+        self.transport.abortConnection()  # it may send for long, and nobody listens
+
+
+class DataFactory(Factory):
+    """Makes a channel for each data connection."""
+
+    noisy = False
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def buildProtocol(self, addr: IAddress | None) -> DataChannel:
+        """Return the channel of a new connection."""
+        return DataChannel(self._store)

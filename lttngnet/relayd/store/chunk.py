@@ -1,0 +1,165 @@
+"""Trace chunks: the folders that the streams of a session write to, one after the other.
+
+A chunk is shared by all connections of one session of a session daemon. While anything refers to it, it
+exists; when the last reference goes, what its close command says is done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from uuid import UUID
+
+from lttngnet.relayd.store.layout import chunk_datetime
+from lttngnet.relayd.store.tree import Tree
+from lttngnet.wire.relay import CloseCommand
+
+ROOT = PurePosixPath()  # the folder of the session itself
+OLD = PurePosixPath(".tmp_old_chunk")
+NEW = PurePosixPath(".tmp_new_chunk")
+ARCHIVES = PurePosixPath("archives")
+
+
+class Chunk:
+    """A trace chunk on disk.
+
+    Attributes:
+        number: as the session daemon counts.
+        created: seconds since the epoch.
+        override: name of its folder, where that is not made of those two (snapshots); else empty.
+        folder: where it lies now, relative to the session's folder.
+        closed: seconds since the epoch; None while it is open.
+        command: what becomes of it when the last reference goes.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        session: PurePosixPath,
+        number: int,
+        created: int,
+        override: str,
+        folder: PurePosixPath | None,
+        gone: Callable[["Chunk"], None],
+    ) -> None:
+        self.number = number
+        self.created = created
+        self.override = override
+        self.closed: int | None = None
+        self.command: CloseCommand | None = None
+        self._tree = tree
+        self._session = session
+        self._gone = gone
+        self._users = 0
+        self._began = chunk_datetime(created)
+        self._files: set[PurePosixPath] = set()
+        self.folder = PurePosixPath(self.name) if folder is None else folder
+        if self.folder != ROOT:
+            tree.make(session / self.folder)
+
+    @property
+    def name(self) -> str:
+        """What its folder is called while it is open, if it is not the session's own or on its way."""
+        return self.override or f"{self._began}-{self.number}"
+
+    @property
+    def closed_name(self) -> str:
+        """What its folder is called among the archives."""
+        if self.override or self.closed is None:
+            return self.name
+        return f"{self._began}-{chunk_datetime(self.closed)}-{self.number}"
+
+    def create(self, path: PurePosixPath) -> int:
+        """Make a file in the chunk and return its descriptor."""
+        descriptor = self._tree.create(self._session / self.folder / path)
+        self._files.add(path)
+        return descriptor
+
+    def move(self, folder: PurePosixPath) -> None:
+        """Go to another folder; to be there already is no error."""
+        if folder == self.folder:
+            return
+        old, new = self._session / self.folder, self._session / folder
+        if ROOT in (folder, self.folder):  # the session's folder has more in it than this chunk
+            if folder != ROOT:
+                self._tree.make(new)
+            for top in sorted({file.parts[0] for file in self._files}):
+                self._tree.rename(old / top, new / top)
+            if self.folder != ROOT:
+                self._tree.remove_empty(old)
+        else:
+            self._tree.rename(old, new)
+        self.folder = folder
+
+    def acquire(self) -> "Chunk":
+        """Refer to the chunk from now on."""
+        self._users += 1
+        return self
+
+    def release(self) -> None:
+        """Refer to the chunk no more."""
+        self._users -= 1
+        if not self._users:
+            self._gone(self)
+            if self.command is CloseCommand.MOVE_TO_COMPLETED:
+                self.move(ARCHIVES / self.closed_name)
+            elif self.command is CloseCommand.DELETE:
+                self._delete()
+
+    def _delete(self) -> None:
+        home = self._session / self.folder
+        for file in self._files:
+            self._tree.unlink(home / file)
+        folders = {folder for file in self._files for folder in file.parents} - {ROOT}
+        for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
+            self._tree.remove_empty(home / folder)
+        if self.folder != ROOT:
+            self._tree.remove_empty(home)
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """A session as its session daemon knows it; each of its connections has a relay session here.
+
+    Attributes:
+        sessiond: identity of the session daemon's process.
+        session: its own number for the session.
+        path: folder of the session here. In the identity, so that no stranger gets into another's folder.
+    """
+
+    sessiond: UUID
+    session: int
+    path: PurePosixPath
+
+
+class Chunks:
+    """The trace chunks that something refers to."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._chunks: dict[tuple[Tracing, int], Chunk] = {}
+
+    def find(self, tracing: Tracing, number: int) -> Chunk | None:
+        """Return a chunk of a session; None if nothing refers to it."""
+        return self._chunks.get((tracing, number))
+
+    def make(
+        self, tracing: Tracing, number: int, created: int, override: str, folder: PurePosixPath | None
+    ) -> Chunk:
+        """Make a chunk of a session, in a folder that is named as the chunk where none is given.
+
+        Whoever is given it has to `Chunk.acquire` it. Raises OSError.
+        """
+        chunk = Chunk(
+            self._tree,
+            tracing.path,
+            number,
+            created,
+            override,
+            folder,
+            lambda chunk: self._forget(tracing, chunk),
+        )
+        self._chunks[tracing, number] = chunk
+        return chunk
+
+    def _forget(self, tracing: Tracing, chunk: Chunk) -> None:
+        del self._chunks[tracing, chunk.number]

@@ -1,0 +1,135 @@
+"""The files that one stream writes in one trace chunk: trace files and their indexes."""
+
+import os
+from pathlib import PurePosixPath
+
+from lttngnet.ctf.index import index_header
+from lttngnet.relayd.store.chunk import Chunk
+from lttngnet.wire.codec import Buffer
+
+ZEROS = memoryview(bytes(1 << 18))
+COPY = 1 << 20  # bytes that are moved at once from one file to another
+
+
+class File:
+    """A file that only grows. Every write raises OSError."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = 0
+
+    def append(self, data: Buffer, padding: int = 0) -> None:
+        """Write the data, and as many zeros."""
+        if 0 < padding <= len(ZEROS):  # both in one system call
+            self._write([data, ZEROS[:padding]], len(data) + padding)
+        else:
+            self._write([data], len(data))
+            if padding:
+                self.size += padding
+                os.ftruncate(self._descriptor, self.size)  # reads as zeros, and costs a liar no disk
+                os.lseek(self._descriptor, self.size, os.SEEK_SET)
+
+    def move_tail(self, start: int, target: "File") -> None:
+        """Move all bytes from ``start`` on to the end of another file."""
+        at = start
+        while at < self.size:
+            piece = os.pread(self._descriptor, min(COPY, self.size - at), at)
+            if not piece:
+                raise OSError(f"file ends at {at} bytes instead of {self.size}")
+            target.append(piece)
+            at += len(piece)
+        os.ftruncate(self._descriptor, start)
+        self.size = start
+
+    def close(self) -> None:
+        """Let go of the file; to do so twice is no error."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def _write(self, buffers: list[Buffer], length: int) -> None:
+        written = os.writev(self._descriptor, buffers)
+        self.size += written
+        while written < length:  # the disk is full, or a signal came: the next call says which
+            rest = memoryview(b"".join(buffers))[written:]
+            buffers, length = [rest], len(rest)
+            written = os.writev(self._descriptor, buffers)
+            self.size += written
+
+
+class Files:
+    """What a stream writes in a chunk: a trace file, or with a size limit one after the other.
+
+    Args:
+        chunk: that they lie in; referred to until `close`.
+        path: of the trace, below the chunk.
+        name: of the stream.
+        size_limit: bytes after which another trace file is begun; 0 is never.
+        count: trace files that are kept; 0 is all.
+        index_minor: format 1.x of the index files; None where there are none.
+    """
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        path: PurePosixPath,
+        name: str,
+        size_limit: int,
+        count: int,
+        index_minor: int | None,
+    ) -> None:
+        self._path = path
+        self._name = name
+        self._size_limit = size_limit
+        self._count = count
+        self._index_minor = index_minor
+        self._number = 0
+        self.index_file: File | None = None
+        self._chunk = chunk.acquire()
+        try:
+            self.data = self._create(path / self._file_name)
+        except OSError:
+            chunk.release()
+            raise
+
+    def is_full(self, size: int) -> bool:
+        """Tell whether a packet with that many bytes of data belongs into another trace file."""
+        return 0 < self._size_limit < self.data.size + size
+
+    def next(self) -> None:
+        """Begin another trace file. Its index is another one as well: see `take_index`."""
+        self._number += 1
+        if self._count:
+            self._number %= self._count
+        self.restart()
+
+    def index(self) -> File | None:
+        """Return the index file of the present trace file, made now if need be; None where there are none."""
+        if self.index_file is None and self._index_minor is not None:
+            self.index_file = self._create(self._path / "index" / f"{self._file_name}.idx")
+            self.index_file.append(index_header(self._index_minor))
+        return self.index_file
+
+    def restart(self) -> None:
+        """Begin the trace file anew, empty."""
+        self.data.close()
+        self.data = self._create(self._path / self._file_name)
+
+    def take_index(self) -> File | None:
+        """Give the present index file away, to who still has something to write there and will close it."""
+        taken, self.index_file = self.index_file, None
+        return taken
+
+    def close(self) -> None:
+        """Let go of the files and of the chunk."""
+        self.data.close()
+        if self.index_file is not None:
+            self.index_file.close()
+        self._chunk.release()
+
+    @property
+    def _file_name(self) -> str:
+        return f"{self._name}_{self._number}" if self._size_limit else self._name
+
+    def _create(self, path: PurePosixPath) -> File:
+        return File(self._chunk.create(path))

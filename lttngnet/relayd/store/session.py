@@ -1,0 +1,244 @@
+"""A session: what one control connection feeds, its streams and its trace chunks.
+
+A tracing session of a session daemon comes as one or more of these, one for each of its consumer
+processes; they share the trace chunks.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+
+from twisted.logger import Logger
+
+from lttngnet.errors import Code
+from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store import names
+from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks, Tracing
+from lttngnet.relayd.store.stream import Stream
+from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What does not change in the life of a session.
+
+    Attributes:
+        number: its own, counted by this daemon.
+        name: of the tracing session.
+        hostname: of the machine that is traced.
+        minor: of the protocol that its control connection speaks.
+        live_timer: period of a live session, microseconds; 0 is not live.
+        snapshot: whether it holds snapshots only, which have no index files.
+        tracing: the session that it is a part of, and its folder.
+        place: from a stream's path as the peer says it to the path below the chunk.
+    """
+
+    number: int
+    name: str
+    hostname: str
+    minor: int
+    live_timer: int
+    snapshot: bool
+    tracing: Tracing
+    place: Callable[[str], PurePosixPath]
+
+    @property
+    def index_minor(self) -> int | None:
+        """Format 1.x of the index files; None where there are none."""
+        if self.snapshot:
+            return None
+        return 1 if self.minor >= 8 else 0
+
+
+class Session:
+    """A relay session.
+
+    Args:
+        facts: what does not change.
+        chunks: of all sessions.
+        chunk: that the streams begin in, None until one is created.
+        handles: gives streams their numbers.
+        gone: told when nothing is left of the session.
+
+    Attributes:
+        streams: the open ones, by handle.
+        has_written: whether there is anything of it to keep in its folder.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        facts: Facts,
+        chunks: Chunks,
+        chunk: Chunk | None,
+        handles: Iterator[int],
+        gone: Callable[["Session"], None],
+    ) -> None:
+        self.facts = facts
+        self.streams: dict[int, Stream] = {}
+        self.has_written = chunk is not None
+        self._chunks = chunks
+        self._chunk = chunk.acquire() if chunk else None
+        self._closing: Chunk | None = None  # the one before, until the peer closes it
+        self._has_rotated = False
+        self._handles = handles
+        self._gone = gone
+        self._ended = False
+
+    def stream(self, handle: int) -> Stream:
+        """Return an open stream of this session. Raises Refusal."""
+        try:
+            return self.streams[handle]
+        except KeyError:
+            raise Refusal(Code.UNKNOWN, f"session {self.facts.number} has no stream {handle}") from None
+
+    # ------------------------------------------------------------ streams
+
+    def announce(self, wanted: AddStream) -> Stream:
+        """Give a stream its number and its place. Raises Refusal."""
+        name = names.component(wanted.channel, "stream name")
+        path = self.facts.place(wanted.path)
+        limits = (wanted.tracefile_size, wanted.tracefile_count)
+        return Stream(next(self._handles), path, name, limits, self.facts.index_minor, self._stream_gone)
+
+    def open(self, stream: Stream) -> None:
+        """Make the file of a stream. Raises Refusal and OSError."""
+        if self._chunk is None:
+            raise Refusal(Code.UNKNOWN, f"session {self.facts.number} has no trace chunk now")
+        stream.open(self._chunk)
+        self.streams[stream.handle] = stream
+
+    def publish(self) -> None:
+        """Let viewers know of all streams."""
+        for stream in self.streams.values():
+            stream.published = True
+
+    def begin_check(self) -> None:
+        """Forget which streams were asked for pending data."""
+        for stream in self.streams.values():
+            stream.checked = False
+
+    def has_unchecked(self) -> bool:
+        """Tell whether a stream that was not asked for since `begin_check` may have data on its way."""
+        return any(not (stream.checked or stream.is_complete) for stream in self.streams.values())
+
+    # ------------------------------------------------------------ trace chunks
+
+    def create_chunk(self, wanted: CreateTraceChunk) -> None:
+        """Let new streams go to another chunk; those that are open go there by `rotate`.
+
+        Raises:
+            Refusal: the name cannot be, or the chunk before the present one was not closed.
+            OSError: a folder cannot be made or moved.
+        """
+        override = names.chunk_name(wanted.name) if wanted.name else ""
+        if self._closing is not None or (self._chunk and self._chunk.number == wanted.chunk):
+            raise Refusal(Code.UNKNOWN, f"no chunk {wanted.chunk} is due: another one is not closed")
+        if self._chunk is not None and not self._chunk.override:
+            self._chunk.move(OLD)
+        tracing = self.facts.tracing
+        chunk = self._chunks.find(tracing, wanted.chunk)
+        if chunk is None:
+            folder = self._folder_of_next(override)
+            chunk = self._chunks.make(tracing, wanted.chunk, wanted.created, override, folder)
+        self._closing, self._chunk = self._chunk, chunk.acquire()
+        self.has_written = True
+
+    def _folder_of_next(self, override: str) -> PurePosixPath | None:
+        """Return where the next chunk begins, None for a folder of its own name."""
+        if override:
+            return None
+        if self._chunk is not None:
+            return NEW
+        return None if self._has_rotated else ROOT
+
+    def rotate(self, number: int | None, positions: tuple[tuple[int, int], ...]) -> None:
+        """Move streams to a chunk, or to none, each from a packet sequence number on.
+
+        Raises:
+            Refusal: chunk or stream are unknown, or a stream cannot move.
+            OSError: a file cannot be made.
+        """
+        chunk = None
+        if number is not None:
+            chunk = self._chunks.find(self.facts.tracing, number)
+            if chunk is None:
+                raise Refusal(Code.INVALID_PROTOCOL, f"no chunk {number} to rotate to")
+        unknown = [handle for handle, _ in positions if handle not in self.streams]
+        if unknown:
+            raise Refusal(Code.INVALID, f"no streams {unknown} to rotate")
+        for handle, position in positions:
+            self.streams[handle].rotate(chunk, position)
+
+    def close_chunk(self, wanted: CloseTraceChunk) -> PurePosixPath:
+        """Let go of a chunk, and return where it will be, relative to the output folder.
+
+        Raises:
+            Refusal: there is no such chunk here.
+            OSError: a folder cannot be moved.
+        """
+        tracing, has_rotated = self.facts.tracing, self._has_rotated
+        chunk = self._chunks.find(tracing, wanted.chunk)
+        if chunk is None:
+            raise Refusal(Code.NOMEM, f"no chunk {wanted.chunk} to close")
+        if chunk not in (self._chunk, self._closing) or (self._closing and chunk is not self._closing):
+            raise Refusal(Code.INVALID_PROTOCOL, f"chunk {wanted.chunk} is not the one to close")
+        keeps_place = wanted.command in (None, CloseCommand.NO_OPERATION)
+        if self._chunk and chunk is not self._chunk and self._chunk.folder == NEW:
+            to_root = wanted.command is CloseCommand.DELETE and not has_rotated
+            self._chunk.move(ROOT if to_root else PurePosixPath(self._chunk.name))
+        if keeps_place and not chunk.override:
+            chunk.move(PurePosixPath(chunk.name) if has_rotated else ROOT)
+        chunk.closed, chunk.command = wanted.closed, wanted.command
+        self._has_rotated = has_rotated or wanted.command is CloseCommand.MOVE_TO_COMPLETED
+        self._release_chunk(chunk)
+        if chunk.override:
+            return tracing.path / chunk.name
+        return tracing.path / ARCHIVES / chunk.closed_name if has_rotated else tracing.path
+
+    def chunk_exists(self, number: int) -> bool:
+        """Tell whether anything refers to a chunk."""
+        return self._chunks.find(self.facts.tracing, number) is not None
+
+    # ------------------------------------------------------------ the end
+
+    def end(self) -> None:
+        """The control connection is gone: close what is complete; the rest as its data comes in."""
+        if self._ended:
+            return
+        self._ended = True
+        for stream in list(self.streams.values()):
+            self._quietly(stream.finish)
+        for chunk in (self._closing, self._chunk):
+            if chunk is not None:
+                self._quietly(partial(self._release_chunk, chunk))
+        self._gone_if_empty()
+
+    def abort(self) -> None:
+        """Close all streams now, whatever is missing."""
+        for stream in list(self.streams.values()):
+            self._quietly(stream.close)
+
+    def _release_chunk(self, chunk: Chunk) -> None:
+        if chunk is self._closing:
+            self._closing = None
+        else:
+            self._chunk = None
+        chunk.release()
+
+    def _stream_gone(self, stream: Stream) -> None:
+        del self.streams[stream.handle]
+        self._gone_if_empty()
+
+    def _gone_if_empty(self) -> None:
+        if self._ended and not self.streams:
+            self._gone(self)
+
+    def _quietly(self, act: Callable[[], None]) -> None:
+        """Do a thing at the end of a session, of which nobody is left to be told that the disk fails."""
+        try:
+            act()
+        except OSError as problem:
+            self.log.error("Session {number}: {problem}", number=self.facts.number, problem=problem)

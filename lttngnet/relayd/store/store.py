@@ -1,0 +1,121 @@
+"""All sessions of the daemon, in its output folder."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from lttngnet.errors import Code
+from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store import names
+from lttngnet.relayd.store.chunk import ROOT, Chunk, Chunks, Tracing
+from lttngnet.relayd.store.layout import Grouping, old_stream_path, session_path
+from lttngnet.relayd.store.session import Facts, Session
+from lttngnet.relayd.store.tree import Tree
+from lttngnet.wire.relay import NIL, CreateSession
+
+TRACE_FORMATS = (1, 2)  # CTF 1.8, CTF 2
+CHUNKS_SINCE = 11  # the minor from which on peers say where their sessions and trace chunks lie
+
+
+class Store:
+    """The sessions that are being received.
+
+    Args:
+        output: the folder that everything is written below; made when it is needed.
+        grouping: what the folders directly below it stand for.
+        clock: seconds since the epoch.
+
+    Attributes:
+        sessions: by number.
+    """
+
+    def __init__(
+        self, output: Path, grouping: Grouping = Grouping.HOST, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.sessions: dict[int, Session] = {}
+        self._tree = Tree(output)
+        self._grouping = grouping
+        self._clock = clock
+        self._chunks = Chunks(self._tree)
+        self._numbers = count(1)
+        self._handles = count(1)
+
+    def create_session(self, wanted: CreateSession, minor: int) -> Session:
+        """Make a session for a control connection that speaks this minor.
+
+        Raises:
+            Refusal: a name cannot be, or the trace chunk is unknown.
+            OSError: its folder cannot be made.
+        """
+        if minor >= CHUNKS_SINCE:
+            return self._create(wanted, minor)
+        return self._create_old(wanted, minor)
+
+    def _create(self, wanted: CreateSession, minor: int) -> Session:
+        if wanted.sessiond == NIL:
+            raise Refusal(Code.INVALID, "the session daemon has no identity")
+        if wanted.trace_format not in TRACE_FORMATS:
+            raise Refusal(Code.INVALID, f"trace format {wanted.trace_format} is unknown")
+        path = session_path(wanted, self._grouping)
+        tracing = Tracing(wanted.sessiond, wanted.session, path)
+        chunk = None
+        if wanted.chunk is not None:
+            chunk = self._chunks.find(tracing, wanted.chunk)
+            if chunk is None:
+                raise Refusal(Code.INVALID, f"chunk {wanted.chunk} of {path} is unknown")
+        return self._enter(wanted, minor, tracing, chunk, names.stream_path, self._tree.make(path))
+
+    def _create_old(self, wanted: CreateSession, minor: int) -> Session:
+        """Make a session of a peer whose streams say the whole path, and who knows no trace chunks."""
+        names.component(wanted.hostname, "host name")
+        name = names.component(wanted.name, "session name")
+        created = self._clock()
+
+        def place(path: str) -> PurePosixPath:
+            return old_stream_path(path, name, self._grouping, created)
+
+        tracing = Tracing(uuid4(), 0, ROOT)
+        chunk = self._chunks.make(tracing, 0, int(created), "", ROOT)
+        return self._enter(wanted, minor, tracing, chunk, place, [])
+
+    def _enter(
+        self,
+        wanted: CreateSession,
+        minor: int,
+        tracing: Tracing,
+        chunk: Chunk | None,
+        place: Callable[[str], PurePosixPath],
+        made: list[PurePosixPath],
+    ) -> Session:
+        facts = Facts(
+            next(self._numbers),
+            wanted.name,
+            wanted.hostname,
+            minor,
+            wanted.live_timer,
+            wanted.snapshot,
+            tracing,
+            place,
+        )
+        session = Session(facts, self._chunks, chunk, self._handles, partial(self._gone, made))
+        self.sessions[facts.number] = session
+        return session
+
+    def session_of(self, handle: int) -> Session | None:
+        """Return the session that has this stream; None if it is unknown."""
+        return next((session for session in self.sessions.values() if handle in session.streams), None)
+
+    def close(self) -> None:
+        """End all sessions now: what was received is on disk, and every file is closed."""
+        for session in list(self.sessions.values()):
+            session.abort()
+            session.end()
+
+    def _gone(self, made: list[PurePosixPath], session: Session) -> None:
+        del self.sessions[session.facts.number]
+        if not session.has_written:
+            for folder in reversed(made):
+                self._tree.remove_empty(folder)

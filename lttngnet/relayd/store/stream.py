@@ -1,0 +1,315 @@
+"""A stream: its packets come on a data connection, what an index tells of them on the control connection.
+
+Either may be first. Both halves of an index entry are joined by the packet's net sequence number.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from lttngnet.ctf.index import IndexEntry
+from lttngnet.errors import Code
+from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store.chunk import Chunk
+from lttngnet.relayd.store.files import File, Files
+from lttngnet.wire.codec import Buffer
+from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
+
+METADATA = "metadata"  # the name that alone makes a stream a metadata stream
+NEVER = -1  # as a sequence number: none yet
+
+
+def reached(sequence: int, last: int) -> bool:
+    """Tell whether ``sequence`` is ``last`` or after it, as 64-bit counters go round."""
+    return (sequence - last) % (1 << 64) < 1 << 63
+
+
+class Packet(NamedTuple):
+    """Where a packet lies: from ``start`` to ``end`` in its trace file, to be told in that index file."""
+
+    start: int
+    end: int
+    index_file: File
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A move that was asked for: to which chunk (None is none), from which packet sequence number on."""
+
+    chunk: Chunk | None
+    position: int
+
+
+class Stream:
+    """A stream of a session, and its files.
+
+    Args:
+        handle: its number, as the peer says it.
+        path: of the trace, below the chunk.
+        name: of the stream.
+        limits: size and count of trace files (see `Files`).
+        index_minor: format 1.x of the index files; None where there are none.
+        gone: told when the stream is closed.
+
+    Attributes:
+        published: whether viewers may know of it.
+        checked: whether it was asked for pending data since the last BEGIN_DATA_PENDING.
+    """
+
+    def __init__(
+        self,
+        handle: int,
+        path: PurePosixPath,
+        name: str,
+        limits: tuple[int, int],
+        index_minor: int | None,
+        gone: Callable[["Stream"], None],
+    ) -> None:
+        self.handle = handle
+        self.path = path
+        self.name = name
+        self.published = False
+        self.checked = False
+        self._gone = gone
+        self._limits = limits
+        self._index_minor = None if name == METADATA else index_minor
+        self._files: Files | None = None
+        self._header: DataHeader | None = None  # of the packet that is being received
+        self._start = 0  # where it begins
+        self._packets: dict[int, Packet] = {}  # received, and no index for them yet
+        self._indexes: dict[int, SendIndex] = {}  # received, and no packet for them yet
+        self._rotation: Rotation | None = None
+        self._data_sequence = NEVER  # net sequence number of the packet received last
+        self._index_sequence = NEVER  # … of the index entry written last
+        self._packet_sequence = NEVER  # packet sequence number of that entry
+        self._indexed_end = 0  # where the packet of that entry ends
+        self._last: int | None = None  # … of the last packet that was sent, once the peer closes the stream
+
+    @property
+    def is_metadata(self) -> bool:
+        """Whether it carries the description of the other streams of its trace."""
+        return self.name == METADATA
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the peer closes it, and all that was sent has arrived."""
+        return self._last is not None and not self.is_pending(self._last)
+
+    def is_pending(self, last: int) -> bool:
+        """Tell whether something up to the packet with that net sequence number has not arrived."""
+        arrived = self._data_sequence
+        if self._index_minor is not None:
+            arrived = min(arrived, self._index_sequence)
+        return not reached(arrived, last)
+
+    def open(self, chunk: Chunk) -> None:
+        """Make the stream's file in a chunk and write there from now on. Raises OSError."""
+        self._files = self._files_in(chunk)
+
+    # ------------------------------------------------------------ packets
+
+    def receive(self, header: DataHeader, piece: memoryview, is_last: bool) -> None:
+        """Write a piece of a packet.
+
+        Raises:
+            Refusal: the stream has no file now, or is in the middle of another packet.
+            OSError: it cannot be written.
+        """
+        if header is not self._header:
+            self._begin(header)
+        files = self._opened()
+        if not is_last:
+            files.data.append(piece)
+            return
+        files.data.append(piece, header.padding_size)
+        self._header = None
+        self._received(header.sequence, files)
+
+    def _begin(self, header: DataHeader) -> None:
+        if self._header is not None or self.is_metadata:
+            raise Refusal(Code.INVALID_PROTOCOL, f"stream {self.handle} can take no packet now")
+        files = self._opened()
+        if files.is_full(header.data_size):
+            self._retire(files.take_index())
+            files.next()
+            self._indexed_end = 0
+        self._header, self._start = header, files.data.size
+
+    def _received(self, sequence: int, files: Files) -> None:
+        self._data_sequence = sequence
+        index_file = files.index()
+        if index_file is not None:
+            packet = Packet(self._start, files.data.size, index_file)
+            index = self._indexes.pop(sequence, None)
+            if index is None:
+                self._packets[sequence] = packet
+            else:
+                self._write_entry(packet, index)
+        self._rotate_if_due()
+        self._close_if_due()
+
+    # ------------------------------------------------------------ indexes
+
+    def add_index(self, index: SendIndex) -> None:
+        """Write what an index tells of a packet, as soon as the packet is here.
+
+        Raises:
+            Refusal: the packet has an index already that waits, or the stream has none.
+            OSError: it cannot be written.
+        """
+        if not index.packet_size:
+            return  # a beacon: nothing was recorded
+        if self._index_minor is None or index.net_sequence in self._indexes:
+            raise Refusal(Code.UNKNOWN, f"no index {index.net_sequence} of stream {self.handle} is due")
+        packet = self._packets.pop(index.net_sequence, None)
+        if packet is None:
+            self._indexes[index.net_sequence] = index
+        else:
+            self._write_entry(packet, index)
+            self._rotate_if_due()
+
+    def _write_entry(self, packet: Packet, index: SendIndex) -> None:
+        entry = IndexEntry(
+            packet.start,
+            index.packet_size,
+            index.content_size,
+            index.timestamp_begin,
+            index.timestamp_end,
+            index.events_discarded,
+            index.stream_class,
+            index.stream_instance,
+            index.packet_sequence,
+        )
+        packet.index_file.append(entry.pack())
+        self._index_sequence = index.net_sequence
+        if index.packet_sequence is not None:
+            self._packet_sequence = index.packet_sequence
+        if self._files is not None and packet.index_file is self._files.index_file:
+            self._indexed_end = packet.end
+        else:
+            self._retire(packet.index_file)
+
+    def _retire(self, index_file: File | None) -> None:
+        """Close an index file that gets no more packets, unless one waits for its index still."""
+        if index_file and not any(packet.index_file is index_file for packet in self._packets.values()):
+            index_file.close()
+
+    # ------------------------------------------------------------ metadata
+
+    def add_metadata(self, text: Buffer, padding: int) -> None:
+        """Append to the metadata. Raises Refusal and OSError as `receive`."""
+        if not self.is_metadata:
+            raise Refusal(Code.INVALID_PROTOCOL, f"stream {self.handle} is no metadata stream")
+        self._opened().data.append(text, padding)
+
+    def reset_metadata(self) -> None:
+        """Begin the metadata anew, empty. Raises Refusal and OSError as `receive`."""
+        if not self.is_metadata:
+            raise Refusal(Code.UNKNOWN, f"stream {self.handle} is no metadata stream")
+        self._opened().restart()
+
+    # ------------------------------------------------------------ rotation
+
+    def rotate(self, chunk: Chunk | None, position: int) -> None:
+        """Move to another chunk, or to none, before the packet with that packet sequence number.
+
+        Metadata moves at once; packets that have arrived already and belong to the new chunk move along.
+
+        Raises:
+            Refusal: the stream is about to move already, or what arrived already would have no file.
+            OSError: the new file cannot be made.
+        """
+        if self._rotation is not None:
+            raise Refusal(Code.FILE_CREATION_ERROR, f"stream {self.handle} is rotating already")
+        if self._files is None:  # it left the chunk before
+            if chunk is not None:
+                self.open(chunk)
+            return
+        self._rotation = Rotation(chunk.acquire() if chunk else None, position)
+        if self.is_metadata:
+            self._rotate()
+        else:
+            self._rotate_if_due()
+
+    def _rotate_if_due(self) -> None:
+        """Move once all packets of the old chunk are here, with their index entries."""
+        if self._rotation is None or self._header is not None:
+            return
+        if self._index_minor is None or reached(self._packet_sequence + 1, self._rotation.position):
+            self._rotate()
+
+    def _rotate(self) -> None:
+        rotation, self._rotation = self._rotation, None
+        assert rotation is not None
+        try:
+            old, new = self._opened(), None
+            end = self._indexed_end if self._index_minor is not None else old.data.size
+            has_surplus = old.data.size > end and not self.is_metadata
+            if rotation.chunk is not None:
+                new = self._files_in(rotation.chunk)
+                if has_surplus:
+                    self._move_surplus(old, new, end)
+            elif has_surplus:
+                raise Refusal(
+                    Code.FILE_CREATION_ERROR, f"stream {self.handle} has packets and no chunk for them"
+                )
+            self._files, self._indexed_end = new, 0
+            self._retire(old.take_index())
+            old.close()
+        finally:
+            if rotation.chunk is not None:
+                rotation.chunk.release()
+
+    def _move_surplus(self, old: Files, new: Files, end: int) -> None:
+        old.data.move_tail(end, new.data)
+        left, joined = old.index_file, new.index()
+        assert joined is not None
+        for sequence, packet in self._packets.items():
+            if packet.index_file is left:
+                self._packets[sequence] = Packet(packet.start - end, packet.end - end, joined)
+
+    # ------------------------------------------------------------ the end
+
+    def finish(self, last: int = NEVER) -> None:
+        """Close the stream once everything up to that packet is here; what it says first counts.
+
+        Args:
+            last: net sequence number of the last packet that was sent; `NEVER` if the peer can't tell.
+        """
+        if self._last is None:
+            self._last = last
+        self._close_if_due()
+
+    def _close_if_due(self) -> None:
+        if self._last is None:
+            return
+        if self._last in (NEVER, NO_SEQUENCE):
+            self._packets.clear()
+            if self._indexes:
+                self._last = max(self._indexes)
+        if reached(self._data_sequence, self._last):
+            self.close()
+
+    def close(self) -> None:
+        """Let go of all files now, whatever is missing. Raises OSError."""
+        self._gone(self)
+        indexes = {packet.index_file for packet in self._packets.values()}
+        self._packets.clear()
+        self._indexes.clear()
+        for index_file in indexes:
+            index_file.close()
+        rotation, self._rotation = self._rotation, None
+        files, self._files = self._files, None
+        if files is not None:
+            files.close()
+        if rotation is not None and rotation.chunk is not None:
+            rotation.chunk.release()
+
+    def _files_in(self, chunk: Chunk) -> Files:
+        return Files(chunk, self.path, self.name, *self._limits, self._index_minor)
+
+    def _opened(self) -> Files:
+        if self._files is None:
+            raise Refusal(Code.UNKNOWN, f"stream {self.handle} has no file now")
+        return self._files
