@@ -134,11 +134,11 @@ def _resolve(words: Words, at: Indices, lengths: Words, classes: EventClasses) -
     """Return the ids to write; what the tables do not settle is asked for one by one, in order."""
     ids: Words = words[at + 1] & np.uint32(0xFFFF)
     expected_of = np.frombuffer(classes.words, np.uint16)
-    expected = expected_of[ids]
+    expected = expected_of.take(ids)
     if UNKNOWN in expected:
         for event_id in dict.fromkeys(ids[expected == UNKNOWN].tolist()):
             classes.meet(event_id)
-        expected = expected_of[ids]
+        expected = expected_of.take(ids)
     doubtful = np.flatnonzero(expected != lengths)
     if len(doubtful):
         dynamic = expected[doubtful] == DYNAMIC

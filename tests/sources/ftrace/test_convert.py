@@ -1,0 +1,146 @@
+from unittest import skipIf
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from lttngnet.sources.ftrace import convert as with_stdlib
+from lttngnet.sources.ftrace import ringbuffer
+from lttngnet.sources.ftrace.classes import EventClasses
+from lttngnet.sources.ftrace.ringbuffer import MAGIC, PACKET_HEADER, RECORDS, runs
+from tests.sources.ftrace.made_up import (
+    LAYOUTS,
+    PAGE_SIZE,
+    PAGES,
+    Discarded,
+    Extend,
+    Page,
+    Record,
+    Stamp,
+    Writer,
+    agree,
+    read_classes,
+    read_packet,
+)
+
+try:
+    from lttngnet.sources.ftrace import convert_numpy as with_numpy
+except ImportError:
+    with_numpy = None
+
+TRACE = UUID(int=7)
+BATCHES = st.integers(1, 8)
+
+
+def packets_of(pages, convert, batch):
+    """Convert pages, so many at a time; return the packets, without headers, and the classes' TSDL."""
+    texts = []
+    classes = EventClasses(LAYOUTS.__getitem__, 0, texts.append)
+
+    def packets():
+        for start in range(0, len(pages), batch * PAGE_SIZE):
+            some = pages[start : start + batch * PAGE_SIZE]
+            buffer = bytearray(ringbuffer.PAGES) + some
+            for run in runs(buffer, PAGE_SIZE, len(some) // PAGE_SIZE):
+                if made := convert(buffer, run, classes):
+                    yield made, bytes(buffer[RECORDS : RECORDS + made.content])
+
+    return list(packets()), texts
+
+
+def events_of(packets, texts):
+    """Return what a reader reads from those packets, given headers."""
+    classes = read_classes("".join(texts))
+    for made, content in packets:
+        sizes = 8 * (RECORDS + made.content), 8 * (RECORDS + made.size)
+        header = PACKET_HEADER.pack(MAGIC, TRACE.bytes, 0, 0, made.begin, made.end, *sizes, 0, 0, 0)
+        yield from read_packet((header + content).ljust(RECORDS + made.size, b"\0"), classes)
+
+
+class ConvertMixin:
+    """What holds for each converter."""
+
+    def check(self, pages, batch=64):
+        writer = Writer()
+        packets, texts = packets_of(writer.write(pages), self.convert, batch)
+        read = list(events_of(packets, texts))
+        self.assertTrue(agree(writer.events, read), f"{writer.events}\n{read}")
+        self.assertEqual(sum(made.events for made, _ in packets), len(read))
+        return packets, texts
+
+    def test_nothing(self):
+        self.assertEqual(self.check([])[0], [])
+        self.assertEqual(self.check([Page(0, [], "")])[0], [])
+
+    def test_no_event_among_the_records(self):
+        records = [Extend(1 << 30), Discarded(28, 5), Stamp(8)]
+        self.assertEqual(self.check([Page(0, records, "void")]), ([], []))
+
+    def test_records_stay_where_they_are(self):
+        page = Page(0, [Record(100, 5, (), 0), Record(103, 5, (3,), 0)], "")
+        [(made, content)], _ = self.check([page])
+        raw = Writer().write([page])[16:]
+        self.assertEqual(made.size, 4 + 16 + 4 + 20)
+        self.assertEqual(content[6:20], raw[6:20])
+        self.assertEqual(content[26:], raw[26 : made.content])
+
+    def test_stamp_becomes_extended_header(self):
+        [(made, content)], _ = self.check([Page(0, [Extend(5 << 32), Record(100, 0, (), 0)], "")])
+        self.assertEqual(made.size, 8 + 4 + 16)
+        self.assertEqual(content[:6], b"\xff\xff" + (100).to_bytes(4, "little"))
+
+    def test_large_record_loses_its_length(self):
+        [(made, _)], _ = self.check([Page(0, [Record(105, 0, (), 0)], "")])
+        self.assertEqual(made.size, 4 + 168)
+
+    def test_pages_far_apart_make_packets_of_their_own(self):
+        near, far = (
+            Page((1 << 31) - 1, [Record(100, 0, (), 0)], ""),
+            Page(1 << 31, [Record(100, 0, (), 0)], ""),
+        )
+        self.assertEqual(len(self.check([near, near, near])[0]), 1)
+        self.assertEqual(len(self.check([near, far, near])[0]), 2)
+
+    def test_void_ends_a_page_not_the_batch(self):
+        page = Page(5, [Record(100, 0, (), 0)], "void")
+        [(made, _)], _ = self.check([page, page])
+        self.assertEqual(made.events, 2)
+
+    def test_class_is_described_once(self):
+        page = Page(0, [Record(100, 0, (), 0)] * 3, "")
+        self.assertEqual(len(self.check([page, page], batch=1)[1]), 1)
+
+    def test_surprising_lengths_have_classes_of_their_own(self):
+        surprised = [Record(100, 0, (), surprise) for surprise in (0, 1, 1, 5)]
+        _, texts = self.check([Page(0, surprised, "")])
+        self.assertEqual(sorted(read_classes("".join(texts))), [100, 65533, 65534])
+
+
+class StandardLibraryTests(ConvertMixin, SynchronousTestCase):
+    convert = staticmethod(with_stdlib.convert)
+
+    @settings(deadline=None)
+    @given(pages=PAGES, batch=BATCHES)
+    def test_reads_as_put_in(self, pages, batch):
+        self.check(pages, batch)
+
+
+@skipIf(with_numpy is None, "numpy is not installed")
+class NumpyTests(ConvertMixin, SynchronousTestCase):
+    if with_numpy is not None:
+        convert = staticmethod(with_numpy.convert)
+
+    @settings(deadline=None)
+    @given(pages=PAGES, batch=BATCHES)
+    def test_reads_as_put_in(self, pages, batch):
+        self.check(pages, batch)
+
+    @settings(deadline=None)
+    @given(pages=PAGES, batch=BATCHES)
+    def test_same_bytes(self, pages, batch):
+        raw = Writer().write(pages)
+        plain, texts = packets_of(raw, with_stdlib.convert, batch)
+        vectors, other_texts = packets_of(raw, with_numpy.convert, batch)
+        self.assertEqual(plain, vectors)
+        self.assertEqual(sorted(texts), sorted(other_texts))
