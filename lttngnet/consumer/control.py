@@ -52,7 +52,7 @@ class ControlClient(Protocol):
         if self._over is not None:
             answer.errback(RelayLost(self._over))
         else:
-            self._answers.expect(kind)
+            self._answers.expect(kind)  # type: ignore[arg-type]  # a TypeVar bound to a union is no union
             self._asked.append((number, answer))
             self.transport.write(command(number, payload))
             if self._patience is None:

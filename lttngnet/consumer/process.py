@@ -1,7 +1,7 @@
 """The consumer process: started by the session daemon, which says over AMP what to carry and where to.
 
-Its standing order is to lose nothing: when the session daemon is gone, whatever is recorded is still delivered
-and the trace closed.
+Its standing order is to lose nothing: when the session daemon is gone, whatever is recorded is still
+delivered and the trace closed.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
@@ -31,7 +31,7 @@ def adopt(reactor: IReactorSocket, descriptor: int, protocol: Protocol) -> None:
     """Make a connected socket the transport of a protocol; the descriptor is closed."""
     with socket.socket(fileno=descriptor) as connection:
         connection.setblocking(False)
-        factory = Factory()
+        factory = ServerFactory()
         factory.buildProtocol = lambda addr: protocol  # type: ignore[method-assign]
         reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)
 
@@ -150,5 +150,6 @@ def run(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
-    adopt(reactor, descriptor, Consumer(reactor, lambda *of: make_source(reactor, *of), time.time))  # type: ignore[arg-type]
-    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+    running: Any = reactor
+    adopt(running, descriptor, Consumer(running, lambda *of: make_source(running, *of), time.time))
+    running.run(installSignalHandlers=False)

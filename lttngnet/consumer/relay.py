@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, IReactorTime, ITransport
+from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -80,7 +80,7 @@ class Stream:
 class DataPath(Protocol):
     """Our end of a data connection, on which the relay daemon never says anything."""
 
-    transport: ITransport
+    transport: ITCPTransport
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         self.on_lost = on_lost
@@ -91,7 +91,7 @@ class DataPath(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Refuse to be spoken to."""
-        self.transport.abortConnection()  # type: ignore[attr-defined]
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell."""
@@ -100,14 +100,22 @@ class DataPath(Protocol):
     def close(self) -> None:
         """End the connection in good order, without calling `on_lost`."""
         self.on_lost = lambda reason: None
-        self.transport.unregisterProducer()
+        self.unregister()
         self.transport.loseConnection()
 
     def abandon(self) -> None:
         """End the connection at once, without calling `on_lost`."""
         self.on_lost = lambda reason: None
-        self.transport.unregisterProducer()
-        self.transport.abortConnection()  # type: ignore[attr-defined]
+        self.unregister()
+        self.transport.abortConnection()
+
+    def register(self, producer: IPushProducer) -> None:
+        """Have a push producer paused while the relay daemon takes less than it is given."""
+        self.transport.registerProducer(producer, True)  # type: ignore[attr-defined]
+
+    def unregister(self) -> None:
+        """Leave the producer alone."""
+        self.transport.unregisterProducer()  # type: ignore[attr-defined]
 
 
 @implementer(IPacketSink)
@@ -144,7 +152,7 @@ class RelaySink:
         control.on_lost = self.lose
         data.on_lost = self.lose
         self.control, self.data = control, data
-        data.transport.registerProducer(producer, True)
+        data.register(producer)
 
     def lose(self, why: str) -> None:
         """Give up: nothing can be delivered any more."""
@@ -226,7 +234,7 @@ class RelaySink:
             self._all_answered = Deferred()
             await self._all_answered
         while not await self._has_arrived():
-            await deferLater(self._clock, POLL)  # type: ignore[arg-type]
+            await deferLater(self._clock, POLL)
 
     async def finish(self) -> None:
         """See `IPacketSink`: the order of a genuine consumer daemon at ``destroy``."""
@@ -272,7 +280,7 @@ class RelaySink:
         await self.control.demand(Command.CLOSE_TRACE_CHUNK, closing, ChunkClosed)
         query = ChunkQuery(0).pack()
         while (await self.control.demand(Command.TRACE_CHUNK_EXISTS, query, ChunkExists)).exists:
-            await deferLater(self._clock, POLL)  # type: ignore[arg-type]
+            await deferLater(self._clock, POLL)
         self._has_chunk = False
 
     async def _close_known(self, stream: Stream) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessDone
+from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -46,13 +46,13 @@ class Output(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """Tell how it ended."""
-        if reason.check(ProcessDone):
-            how = "ended"
-        elif reason.value.signal is not None:
-            how = f"was killed by signal {reason.value.signal}"
-        else:
-            how = f"ended with status {reason.value.exitCode}"
-        self._on_end(how)
+        match reason.value:
+            case ProcessTerminated(signal=int(number)):
+                self._on_end(f"was killed by signal {number}")
+            case ProcessTerminated(exitCode=status):
+                self._on_end(f"ended with status {status}")
+            case _:
+                self._on_end("ended")
         self.ended.callback(None)
 
 

@@ -7,6 +7,8 @@ two connected sockets that no transport of this process owns, ready to be passed
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
+from socket import gaierror
 from typing import Any, Protocol
 
 from automat import TypeMachineBuilder
@@ -40,7 +42,7 @@ class Link(Protocol):
     def opened(self) -> None:
         """The relay daemon has created the session."""
 
-    def failed(self, why: Exception) -> None:
+    def failed(self, why: BaseException) -> None:
         """A connection was refused or lost, or the relay daemon does not want the session."""
 
 
@@ -56,7 +58,7 @@ class Ends:
 
     open_session: Callable[[], None]
     hand_over: Callable[[], None]
-    abandon: Callable[[Exception], None]
+    abandon: Callable[[BaseException], None]
 
 
 builder = TypeMachineBuilder(Link, Ends)
@@ -89,7 +91,7 @@ def hand_over(link: Link, ends: Ends) -> None:
 @control_alone.upon(Link.failed).to(aborted)
 @data_alone.upon(Link.failed).to(aborted)
 @joined.upon(Link.failed).to(aborted)
-def abandon(link: Link, ends: Ends, why: Exception) -> None:
+def abandon(link: Link, ends: Ends, why: BaseException) -> None:
     """One fails, all is aborted."""
     ends.abandon(why)
 
@@ -164,7 +166,7 @@ class Establishing:
             if not failure.check(CancelledError):
                 self._link.failed(RelayLost(f"the {what} connection to {where} failed: {reason_of(failure)}"))
 
-        attempt = connectProtocol(endpoint(self._reactor, where, self._timeout), protocol)
+        attempt = connectProtocol(endpoint(self._reactor, where, ceil(self._timeout)), protocol)
         self._attempts.append(attempt.addCallbacks(lambda _: up(), refused))
 
     def _open_session(self) -> None:
@@ -172,16 +174,19 @@ class Establishing:
             self._session = session
             self._link.opened()
 
+        def failed(failure: Failure) -> None:
+            assert failure.value is not None
+            self._link.failed(failure.value)
+
         opening = Deferred.fromCoroutine(open_session(self._control, self._wanted))
-        opening.addCallback(opened)
-        opening.addErrback(lambda failure: self._link.failed(failure.value))
+        opening.addCallbacks(opened, failed)
 
     def _hand_over(self) -> None:
         assert self._session is not None
         control, data = take_socket(self._control.transport), take_socket(self._data.transport)
         self._done.callback(Established(control, data, self._session))
 
-    def _abandon(self, why: Exception) -> None:
+    def _abandon(self, why: BaseException) -> None:
         for attempt in self._attempts:
             attempt.cancel()
         for protocol in (self._control, self._data):
@@ -229,6 +234,8 @@ def reason_of(failure: Failure) -> str:
         return "no answer in time"
     if failure.check(error.DNSLookupError):
         return "the host name is not known"
-    if failure.check(error.ConnectError) and failure.value.osError:
-        return str(getattr(failure.value.osError, "strerror", failure.value.osError))
+    if isinstance(failure.value, gaierror):
+        return "the host name is not known"
+    if isinstance(failure.value, error.ConnectError) and isinstance(failure.value.osError, OSError):
+        return str(failure.value.osError.strerror)
     return failure.getErrorMessage()

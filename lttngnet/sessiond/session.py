@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -49,11 +49,10 @@ def in_turn(
 ) -> Callable[Concatenate["Session", P], Deferred[T]]:
     """Let the commands of a session run one after the other, whoever sends them."""
 
-    @wraps(method)
-    def wait_for_turn(self: "Session", *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+    def wait_for_turn(self: "Session", /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         return self._turn.run(lambda: Deferred.fromCoroutine(method(self, *args, **kwargs)))
 
-    return wait_for_turn
+    return update_wrapper(wait_for_turn, method)
 
 
 class Session:

@@ -88,7 +88,7 @@ class Json(amp.Argument):
 
     def fromBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
         """Take the argument out of a box."""
-        pieces = []
+        pieces: list[bytes] = []
         while (key := self._key(name, len(pieces))) in strings and len(pieces) < MOST_PIECES:
             pieces.append(strings.pop(key))
         if not pieces and self.optional:

@@ -1,0 +1,203 @@
+"""``twistd lttng-sessiond``: options, and the service made of them."""
+
+import grp
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python import usage
+
+from lttngnet import __version__
+from lttngnet.rundir import default_rundir, home
+from lttngnet.sessiond.applications import Applications
+from lttngnet.sessiond.consumers import ConsumerProcess
+from lttngnet.sessiond.domains.kernel import KernelDomain
+from lttngnet.sessiond.domains.records import PythonDomain
+from lttngnet.sessiond.link import establish
+from lttngnet.sessiond.server import ClientFactory
+from lttngnet.sessiond.session import Surroundings
+from lttngnet.sessiond.sessions import Sessions
+from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
+from lttngnet.startup import CannotStart
+from lttngnet.wire.amp import CLIENT_SOCKET
+from lttngnet.wire.records import SOCKET as APPLICATION_SOCKET
+
+NETWORK_TIMEOUT = 10.0  # seconds for a connection to a relay daemon, and for each answer of the handshake
+FAREWELL = 1.5  # seconds that open sessions have to deliver what they hold when the daemon is told to end
+
+
+class Options(usage.Options):
+    """What can be said on the command line."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Holds tracing sessions, lets the tracers record, and streams what they record over the network to a "
+        "relay daemon, or into a local folder. The command lttngnet tells it what to do."
+    )
+    optParameters = [
+        ["rundir", None, None, "Folder for sockets [default: /run/lttng for root, else ~/.lttng]"],
+        ["group", "g", "tracing", "Group whose members may use the daemon that root started"],
+    ]
+    optFlags = [
+        ["no-kernel", None, "Do not trace the kernel"],
+        ["no-ust", None, "Accepted for the sake of scripts: this daemon traces no C applications yet"],
+    ]
+    compData = usage.Completions(optActions={"rundir": usage.CompleteDirs()})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["verbose"] = 0
+
+    def opt_verbose(self) -> None:
+        """Say more; may be given more than once."""
+        self["verbose"] += 1
+
+    opt_v = opt_verbose
+
+    def opt_version(self) -> None:
+        """Print the version, and end."""
+        print(f"lttng-sessiond (lttngnet) {__version__}")
+        raise SystemExit(0)
+
+    opt_V = opt_version
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse; every mistake of the user is one line."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as mistake:
+            raise CannotStart("lttng-sessiond", mistake) from None
+
+    def postOptions(self) -> None:
+        """Make the run-time folder, and see that nobody else lives there.
+
+        Raises:
+            UsageError: this daemon cannot start, and why.
+        """
+        rundir = Path(self["rundir"] or default_rundir(os.environ, os.geteuid())).absolute()
+        self["rundir"] = rundir
+        try:
+            rundir.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+            occupied = is_answered(rundir / CLIENT_SOCKET)
+        except OSError as problem:
+            raise usage.UsageError(f"cannot use the run-time folder {rundir}: {problem.strerror}") from None
+        if occupied:
+            raise usage.UsageError(f"a session daemon is already running in {rundir}")
+
+
+def is_answered(path: Path) -> bool:
+    """Tell whether somebody listens on a UNIX socket; one that a dead process left is removed.
+
+    Raises:
+        OSError: the socket can be neither reached nor removed.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            return False
+        except ConnectionRefusedError:
+            path.unlink()
+            return False
+    return True
+
+
+def network_timeout() -> float:
+    """Return the seconds to wait for a relay daemon: ``$LTTNG_NETWORK_SOCKET_TIMEOUT`` ms, if set."""
+    try:
+        milliseconds = int(os.environ.get("LTTNG_NETWORK_SOCKET_TIMEOUT", ""))
+    except ValueError:
+        return NETWORK_TIMEOUT
+    return milliseconds / 1000 if milliseconds > 0 else NETWORK_TIMEOUT
+
+
+class SharedSocket(StreamServerEndpointService):
+    """Listens on a UNIX socket for its owner, and, where that is root, for the members of a group."""
+
+    def __init__(self, reactor: Any, path: Path, factory: Any, group: str) -> None:
+        self._path = path
+        self._group = group if os.geteuid() == 0 else None
+        mode = 0o600 if self._group is None else 0o660
+        super().__init__(UNIXServerEndpoint(reactor, str(path), mode=mode), factory)
+
+    def privilegedStartService(self) -> None:
+        """Listen, and hand the socket to the group, if there is one of that name."""
+        super().privilegedStartService()
+        if self._group is not None:
+            with suppress(KeyError):
+                os.chown(self._path, -1, grp.getgrnam(self._group).gr_gid)
+
+
+class SessionDaemon(MultiService):
+    """The daemon: at its end, every session delivers what it holds, within `FAREWELL` seconds."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, sessions: Sessions) -> None:
+        super().__init__()
+        self._clock = clock
+        self._sessions = sessions
+
+    async def _farewell(self) -> None:
+        endings = [Deferred.fromCoroutine(self._sessions.destroy(name)) for name in self._sessions.names()]
+        all_ended: Deferred[Any] = DeferredList(endings, consumeErrors=True)
+        try:
+            await all_ended.addTimeout(FAREWELL, self._clock)
+        except Exception as problem:
+            self.log.warn("Not every session could end in order: {problem}", problem=repr(problem))
+
+    def stopService(self) -> Deferred[None]:
+        """End all sessions, then stop listening."""
+        ended = Deferred.fromCoroutine(self._farewell())
+        stop = super().stopService
+        return ended.addCallback(lambda _: stop())
+
+
+def tidy_tracefs() -> None:
+    """Remove what a session daemon that was killed left recording in the kernel."""
+    with suppress(TracefsUnavailable):
+        Tracefs.find().remove_leftovers()
+
+
+def makeService(options: Options) -> MultiService:
+    """Make the session daemon."""
+    from twisted.internet import reactor
+
+    rundir: Path = options["rundir"]
+    hostname = socket.gethostname() or "localhost"
+    applications = Applications()
+    domains: dict[str, Callable[[str], Any]] = {
+        "python": lambda session: PythonDomain(session, applications, reactor),
+    }
+    if not options["no-kernel"]:
+        domains["kernel"] = KernelDomain
+        tidy_tracefs()
+    timeout = network_timeout()
+    surroundings = Surroundings(
+        hostname,
+        uuid.uuid4(),
+        domains,
+        lambda name, on_lost: ConsumerProcess(reactor, name, on_lost),
+        lambda output, wanted: establish(reactor, output, wanted, timeout),
+    )
+    sessions = Sessions(surroundings, Path(home(os.environ), "lttng-traces"), time.time)
+
+    def about() -> dict[str, Any]:
+        return {"version": __version__, "pid": os.getpid(), "rundir": str(rundir), "domains": sorted(domains)}
+
+    daemon = SessionDaemon(reactor, sessions)
+    places = ((CLIENT_SOCKET, ClientFactory(sessions, about)), (APPLICATION_SOCKET, applications))
+    for name, factory in places:
+        SharedSocket(reactor, rundir / name, factory, options["group"]).setServiceParent(daemon)
+    return daemon
