@@ -15,6 +15,9 @@ from lttngnet.rundir import candidates
 from lttngnet.uri import Output, UriError, parse_argument
 from lttngnet.wire import amp as wire
 
+SOCKET_PATH_MAX = 107
+"""Bytes that the path of a UNIX socket can have."""
+
 Facts = dict[str, Any]
 """What the daemon tells of a session: see `lttngnet.wire.amp.Describe`."""
 
@@ -51,8 +54,8 @@ class Session:
             Where the trace goes: ``HOST/SESSION-DATE`` below the relay daemon's folder, or a local path.
 
         Raises:
-            CommandError: half of the URI is missing (URL_CTRL_MISS, URL_DATA_MISS), or the relay daemon cannot
-                be reached or refuses: then everything is as it was before.
+            CommandError: half of the URI is missing (URL_CTRL_MISS, URL_DATA_MISS), or the relay daemon
+                cannot be reached or refuses: then everything is as it was before.
         """
         return str((await self._ask(wire.EnableConsumer))["output"])
 
@@ -192,13 +195,13 @@ async def connect(reactor: Any, rundir: str | None = None) -> Daemon:
     refused = []
     for folder in folders:
         socket = str(PurePath(folder, wire.CLIENT_SOCKET))
+        if len(os.fsencode(socket)) > SOCKET_PATH_MAX:
+            raise CommandError(Code.NO_SESSIOND, f"no socket can have the path {socket}: it is too long")
         try:
             return Daemon(await connectProtocol(UNIXClientEndpoint(reactor, socket), amp.AMP()))
         except ConnectError as problem:
             if problem.osError == errno.EACCES:
                 refused.append(socket)
-        except OSError as problem:  # a path that no socket can have
-            raise CommandError(Code.NO_SESSIOND, f"{socket}: {problem}") from None
     if refused:
         raise CommandError(
             Code.PERMISSION, f"this user may not open the session daemon's socket {refused[0]}"

@@ -1,0 +1,96 @@
+"""Verbs about what is traced: enable-event, disable-event."""
+
+from typing import Any
+
+import click
+
+from lttngnet.cli.options import as_json, domain_of, domain_options, examples, names_of, session_option
+from lttngnet.cli.terminal import Terminal, pass_terminal
+
+_names = click.argument("names", metavar="[NAME,…]", required=False)
+_every = click.option("-a", "--all", "every", is_flag=True, help="All events.")
+_channel = click.option("-c", "--channel", default="channel0", metavar="CHANNEL", show_default=True)
+
+
+@click.command(
+    epilog=examples(
+        "lttngnet enable-event -k -a",
+        "lttngnet enable-event -k sched_switch,sched_wakeup",
+        "lttngnet enable-event -k --syscall openat",
+        "lttngnet enable-event -p 'myapp.*' --loglevel WARNING",
+    )
+)
+@_names
+@_every
+@domain_options
+@session_option
+@_channel
+@click.option("--tracepoint", "kind", flag_value="tracepoint", help="Kernel: tracepoints.")
+@click.option("--syscall", "kind", flag_value="syscall", help="Kernel: system calls, by the call's own name.")
+@click.option("--loglevel", metavar="LEVEL", help="Python: records of this level (WARNING, 30…) and above.")
+@click.option("--loglevel-only", metavar="LEVEL", help="Python: records of this level alone.")
+@as_json
+@pass_terminal
+def enable_event(
+    terminal: Terminal,
+    /,
+    names: str | None,
+    every: bool,
+    name: str | None,
+    channel: str,
+    kind: str | None,
+    loglevel: str | None,
+    loglevel_only: str | None,
+    as_json: bool,
+    **domains: bool,
+) -> None:
+    """Record events of the kernel (-k) or of Python programs (-p)."""
+    domain = domain_of(domains)
+    wanted = names_of(names, every)
+    options = _options(domain, every, kind, loglevel, loglevel_only)
+    session = terminal.session(name)
+    enabled = terminal.ask(
+        lambda daemon: daemon.handle(session).enable_events(domain, wanted, channel, **options)
+    )
+    if every:
+        text = f"All {domain} events are enabled in channel {channel}."
+    else:
+        text = "\n".join(f"{domain} event {event} enabled in channel {channel}." for event in enabled)
+    facts = {"name": session, "domain": domain, "channel": channel, "events": enabled}
+    terminal.tell(facts, text, as_json)
+
+
+@click.command()
+@_names
+@_every
+@domain_options
+@session_option
+@_channel
+@pass_terminal
+def disable_event(
+    terminal: Terminal, /, names: str | None, every: bool, name: str | None, channel: str, **domains: bool
+) -> None:
+    """Record these events no more."""
+    domain = domain_of(domains)
+    wanted = names_of(names, every)
+    session = terminal.session(name)
+    terminal.ask(lambda daemon: daemon.handle(session).disable_events(domain, wanted, channel))
+    what = f"{domain} event {', '.join(wanted)}" if wanted else f"All {domain} events"
+    terminal.say(f"{what} disabled in channel {channel}.")
+
+
+def _options(
+    domain: str, every: bool, kind: str | None, loglevel: str | None, loglevel_only: str | None
+) -> dict[str, Any]:
+    """Return the options of the domain, in the daemon's words."""
+    if loglevel and loglevel_only:
+        raise click.ClickException("--loglevel and --loglevel-only exclude each other")
+    level = loglevel or loglevel_only
+    if domain == "kernel":
+        if level:
+            raise click.ClickException("the kernel's events have no log levels: --loglevel is for -p")
+        return {"all": every, "kind": kind or ("all" if every else "tracepoint")}
+    if kind:
+        raise click.ClickException(f"--{kind} is for the kernel: -k")
+    number = int(level) if level and level.isdecimal() else level
+    return {"all": every, "loglevel": number, "loglevel_only": loglevel_only is not None}

@@ -1,0 +1,101 @@
+"""Options that several verbs have, spelled as ``lttng`` and the RFC spell them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lttngnet.uri import Output, parse_argument, parse_pair
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+session_option = click.option(
+    "-s", "--session", "name", metavar="NAME", help="The session, if not the current one."
+)
+session_argument = click.argument("name", metavar="[NAME]", required=False)
+
+
+def examples(*lines: str) -> str:
+    """Return commands as click shows them below the help of a verb: a line a command."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+_set_uri = click.option(
+    "-U", "--set-uri", "--set-url", "both", metavar="URI", help="Where control and data go, or a path."
+)
+_control_uri = click.option(
+    "-C",
+    "--control-uri",
+    "--control-url",
+    "--ctrl-uri",
+    "--ctrl-url",
+    "control",
+    metavar="[HOP,]URI",
+    help="Where control goes: tcp://HOST[:PORT]. Hops are understood and not supported yet.",
+)
+_data_uri = click.option(
+    "-D",
+    "--data-uri",
+    "--data-url",
+    "data",
+    metavar="[HOP,]URI",
+    help="Where data goes: tcp:// or udp://HOST[:PORT].",
+)
+
+_DOMAINS = {
+    "kernel": ("-k", "The kernel."),
+    "python": ("-p", "Python programs that said `lttngnet.logs.install()`."),
+    "userspace": ("-u", "User space applications: not supported yet."),
+    "jul": ("-j", "Java (JUL): not supported yet."),
+    "log4j": ("-l", "Java (log4j): not supported yet."),
+}
+
+
+def uri_options(command: Command) -> Command:
+    """Give a verb ``-U``, ``-C`` and ``-D``, in all their spellings: `both`, `control`, `data`."""
+    return _set_uri(_control_uri(_data_uri(command)))
+
+
+def domain_options(command: Command) -> Command:
+    """Give a verb the domain flags; they come as keywords, for `domain_of`."""
+    for name, (flag, meaning) in reversed(_DOMAINS.items()):
+        command = click.option(flag, f"--{name}", is_flag=True, help=meaning)(command)
+    return command
+
+
+def domain_of(flags: dict[str, bool]) -> str:
+    """Return the one domain that was asked for.
+
+    Raises:
+        click.ClickException: none, several, or one that we cannot trace.
+    """
+    chosen = [name for name in _DOMAINS if flags[name]]
+    if len(chosen) != 1:
+        raise click.ClickException("Please specify a tracer (-k/--kernel, -p/--python)")
+    if chosen[0] not in ("kernel", "python"):
+        raise click.ClickException(f"{_DOMAINS[chosen[0]][0]}/--{chosen[0]} is not supported yet")
+    return chosen[0]
+
+
+def names_of(names: str | None, every: bool) -> list[str]:
+    """Return the names of a list ``NAME,…``; none where all are meant.
+
+    Raises:
+        click.ClickException: neither names nor ``-a``, or both.
+    """
+    found = [name for name in (names or "").split(",") if name]
+    if every == bool(found):
+        raise click.ClickException("Please name the events (NAME,…), or all of them (-a)")
+    return found
+
+
+def output_argument(text: str) -> Output:
+    """Read a URI, or a path below the user's working directory."""
+    return parse_argument(text, str(Path.cwd()))
+
+
+def output_pair(control: str | None, data: str | None) -> Output:
+    """Read the arguments of ``-C`` and ``-D``, of which one may be missing."""
+    return parse_pair(control, data, str(Path.cwd()))

@@ -1,0 +1,132 @@
+"""Verbs that make a session, run it, and end it: create, start, stop, destroy, set-session."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lttngnet.cli import current, texts
+from lttngnet.cli.options import (
+    as_json,
+    examples,
+    output_argument,
+    output_pair,
+    session_argument,
+    uri_options,
+)
+from lttngnet.cli.terminal import Terminal, pass_terminal
+from lttngnet.uri import Output
+
+if TYPE_CHECKING:
+    from lttngnet.client import Daemon, Facts
+
+
+@click.command(
+    epilog=examples(
+        "lttngnet create session1",
+        "lttngnet create session1 -U net://192.168.1.10",
+        "lttngnet create session1 -C tcp://relay:5342 -D udp://relay:5343",
+        "lttngnet create session1 -o /tmp/trace",
+    )
+)
+@session_argument
+@click.option("-o", "--output", "folder", metavar="PATH", help="Local folder for the trace.")
+@uri_options
+@click.option("--no-consumer", is_flag=True, help="Have no output until enable-consumer sets one.")
+@as_json
+@pass_terminal
+def create(
+    terminal: Terminal,
+    name: str | None,
+    folder: str | None,
+    both: str | None,
+    control: str | None,
+    data: str | None,
+    no_consumer: bool,
+    as_json: bool,
+) -> None:
+    """Create a tracing session, and make it the current one.
+
+    Without NAME it is called auto-DATE-TIME. Without an output its trace goes to a folder below
+    ~/lttng-traces, until enable-consumer says otherwise.
+    """
+    output = _output(folder, both, control, data, no_consumer)
+
+    async def conversation(daemon: "Daemon") -> "Facts":
+        session = await daemon.create(name or "", output, no_consumer)
+        return await session.describe()
+
+    facts = terminal.ask(conversation)
+    current.remember(os.environ, facts["name"])
+    terminal.warn(*(output.warnings if output else ()))
+    where = f"Its trace will go to {facts['output']}" if facts["output"] else "It has no output yet"
+    terminal.tell(facts, f"Session {facts['name']} created.\n{where}", as_json)
+
+
+@click.command()
+@session_argument
+@pass_terminal
+def start(terminal: Terminal, name: str | None) -> None:
+    """Start tracing."""
+    name = terminal.session(name)
+    terminal.ask(lambda daemon: daemon.handle(name).start(), wait="Starting to trace")
+    terminal.say(f"Tracing started for session {name}.")
+
+
+@click.command()
+@session_argument
+@as_json
+@pass_terminal
+def stop(terminal: Terminal, name: str | None, as_json: bool) -> None:
+    """Stop tracing, and wait until all that was recorded has arrived."""
+    name = terminal.session(name)
+    facts = terminal.ask(lambda daemon: daemon.handle(name).stop(), wait="Waiting for the trace to arrive")
+    terminal.tell(facts, f"Tracing stopped for session {name}.\n{texts.recorded(facts)}", as_json)
+    terminal.warn(*texts.worries(facts))
+
+
+@click.command()
+@session_argument
+@click.option("-a", "--all", "every", is_flag=True, help="All sessions.")
+@as_json
+@pass_terminal
+def destroy(terminal: Terminal, name: str | None, every: bool, as_json: bool) -> None:
+    """Take a session down, and wait until its trace is closed. The trace stays."""
+    if every and name:
+        raise click.ClickException("name a session, or say -a for all of them, not both")
+    chosen = None if every else terminal.session(name)
+
+    async def conversation(daemon: "Daemon") -> "list[Facts]":
+        names = [facts["name"] for facts in await daemon.sessions()] if chosen is None else [chosen]
+        return [await daemon.handle(each).destroy() for each in names]
+
+    ended = terminal.ask(conversation, wait="Waiting for the trace to arrive")
+    for facts in ended:
+        current.forget(os.environ, facts["name"])
+        terminal.warn(*texts.worries(facts))
+    lines = [f"Session {facts['name']} destroyed." for facts in ended] or ["There is no session."]
+    terminal.tell(ended if every else ended[0], "\n".join(lines), as_json)
+
+
+@click.command()
+@click.argument("name")
+@pass_terminal
+def set_session(terminal: Terminal, name: str) -> None:
+    """Make NAME the current session."""
+    terminal.ask(lambda daemon: daemon.session(name))
+    current.remember(os.environ, name)
+    terminal.say(f"Session set to {name}.")
+
+
+def _output(
+    folder: str | None, both: str | None, control: str | None, data: str | None, no_consumer: bool
+) -> Output | None:
+    pair = control is not None or data is not None
+    if sum((folder is not None, both is not None, pair, no_consumer)) > 1:
+        raise click.ClickException("-o, -U, -C with -D, and --no-consumer exclude each other")
+    if folder is not None:
+        return Output(path=os.path.normpath(Path.cwd() / folder))
+    if both is not None:
+        return output_argument(both)
+    return output_pair(control, data) if pair else None

@@ -1,0 +1,62 @@
+"""Verbs that tell how things are: list, status, version."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+import lttngnet
+from lttngnet.cli import texts
+from lttngnet.cli.options import as_json, session_argument
+from lttngnet.cli.terminal import Terminal, pass_terminal
+from lttngnet.errors import Code, CommandError
+
+if TYPE_CHECKING:
+    from lttngnet.client import Facts
+
+
+@click.command("list")
+@session_argument
+@as_json
+@pass_terminal
+def list_sessions(terminal: Terminal, name: str | None, as_json: bool) -> None:
+    """List the sessions, or tell all about one."""
+    if name:
+        _show(terminal, name, as_json)
+        return
+    sessions = terminal.ask(lambda daemon: daemon.sessions())
+    lines = [f"  {number}) {texts.headline(facts)}" for number, facts in enumerate(sessions, 1)]
+    lines.insert(0, "Available tracing sessions:" if sessions else "There is no tracing session.")
+    terminal.show(sessions, "\n".join(lines), as_json)
+
+
+@click.command()
+@session_argument
+@as_json
+@pass_terminal
+def status(terminal: Terminal, name: str | None, as_json: bool) -> None:
+    """Tell all about the current session."""
+    _show(terminal, terminal.session(name), as_json)
+
+
+@click.command()
+@as_json
+@pass_terminal
+def version(terminal: Terminal, as_json: bool) -> None:
+    """Tell the versions of this command and of the session daemon."""
+    lines = [f"lttngnet {lttngnet.__version__}"]
+    daemon: Facts | None = None
+    try:
+        daemon = terminal.ask(lambda daemon: daemon.version())
+    except CommandError as problem:
+        if problem.code is not Code.NO_SESSIOND:
+            raise
+        lines.append("session daemon: not running")
+    else:
+        lines.append(f"session daemon {daemon['version']}, process {daemon['pid']}")
+        lines.append(f"kernel: {daemon['kernel'] or 'can be traced'}")
+    terminal.show({"client": lttngnet.__version__, "daemon": daemon}, "\n".join(lines), as_json)
+
+
+def _show(terminal: Terminal, name: str, as_json: bool) -> None:
+    facts = terminal.ask(lambda daemon: daemon.handle(name).describe())
+    terminal.show(facts, "\n".join(texts.details(facts)), as_json)

@@ -1,0 +1,68 @@
+"""What the daemon tells of a session (`lttngnet.wire.amp.Describe`), in words."""
+
+from collections.abc import Iterator
+from typing import Any
+
+Facts = dict[str, Any]
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(amount: int) -> str:
+    """Return a number of bytes as people say it."""
+    power = min(max(amount.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    return f"{amount / 1024**power:.1f} {_UNITS[power]}" if power else f"{amount} bytes"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 event``, ``2 events``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def recorded(facts: Facts) -> str:
+    """Return one line on what was handed on so far."""
+    counters = facts["facts"]
+    return (
+        f"Recorded: {plural(counters['events'], 'event')} in {plural(counters['packets'], 'packet')},"
+        f" {size(counters['bytes'])}; {counters['discarded']} discarded"
+    )
+
+
+def worries(facts: Facts) -> list[str]:
+    """Return what a user should be warned of."""
+    found = [facts["problem"]] if facts["problem"] else []
+    if lost := facts["facts"]["discarded"]:
+        found.append(f"{plural(lost, 'event')} of session {facts['name']} had no room and were discarded")
+    return found
+
+
+def headline(facts: Facts) -> str:
+    """Return one line on a session."""
+    muted = ", consumer disabled" if facts["muted"] else ""
+    return f"{facts['name']} ({facts['output'] or 'no output'}) [{facts['state']}{muted}]"
+
+
+def details(facts: Facts) -> Iterator[str]:
+    """Yield the lines on one session."""
+    yield f"Tracing session {headline(facts)}"
+    if facts["path"]:
+        where = ", below the relay daemon's output folder" if facts["network"] else ""
+        yield f"    Trace: {facts['path']}{where}"
+    if facts["consumer"] is not None:
+        yield f"    Consumer: process {facts['consumer']}"
+    yield f"    {recorded(facts)}"
+    if facts["problem"]:
+        yield f"    Problem: {facts['problem']}"
+    for domain in facts["domains"]:
+        yield ""
+        yield f"Domain {domain['name']}"
+        for channel in domain["channels"]:
+            yield f"    Channel {channel['name']}"
+            yield from (f"        {_event(event)}" for event in channel["events"])
+
+
+def _event(event: dict[str, Any]) -> str:
+    extra = ", ".join(
+        f"{key}: {value}" for key, value in event.items() if key != "name" and value is not None
+    )
+    return f"{event['name']} ({extra})" if extra else str(event["name"])

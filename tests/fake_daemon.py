@@ -1,0 +1,124 @@
+"""A session daemon that remembers what it was asked, and answers what a test tells it to."""
+
+from twisted.protocols import amp
+
+from lttngnet.errors import Code, CommandError
+from lttngnet.wire import amp as wire
+from lttngnet.wire.amp import answers
+
+
+def facts(name="session1", **changes):
+    """Return what Describe tells of a session, as it is after `create`, but for some changes."""
+    return {
+        "name": name,
+        "created": 1.0,
+        "state": "created",
+        "muted": False,
+        "output": "file:///traces/",
+        "warnings": [],
+        "network": False,
+        "path": "",
+        "problem": "",
+        "consumer": None,
+        "domains": [],
+        "facts": {"events": 0, "packets": 0, "bytes": 0, "discarded": 0},
+    } | changes
+
+
+class Memory:
+    """What all connections of a fake daemon share.
+
+    Attributes:
+        asked: what clients said, in order: the command's name and its arguments.
+        sessions: facts by name.
+        fail: raised by every answer, unless None.
+        gone: whether to hang up on every question.
+    """
+
+    def __init__(self):
+        self.asked = []
+        self.sessions = {}
+        self.fail = None
+        self.gone = False
+
+
+class FakeDaemon(amp.AMP):
+    """One connection of a client to the fake daemon."""
+
+    def __init__(self, memory):
+        super().__init__()
+        self.memory = memory
+
+    def note(self, command, **arguments):
+        self.memory.asked.append((command, arguments))
+        if self.memory.gone:
+            self.transport.abortConnection()
+        if self.memory.fail is not None:
+            raise self.memory.fail
+
+    @answers(wire.Version)
+    async def version(self):
+        self.note("Version")
+        return {"facts": {"version": "0.1.0", "pid": 42, "kernel": ""}}
+
+    @answers(wire.CreateSession)
+    async def create(self, name, output, no_consumer):
+        self.note("CreateSession", name=name, output=output, no_consumer=no_consumer)
+        name = name or "auto-20261122-150000"
+        where = "" if no_consumer else "file:///traces/"
+        self.memory.sessions[name] = facts(name, output=where)
+        return {"name": name, "output": where}
+
+    @answers(wire.SetConsumerUri)
+    async def set_consumer_uri(self, session, output):
+        self.note("SetConsumerUri", session=session, output=output)
+        return {"output": "tcp4://192.168.1.10:5342/ [data: 5343]"}
+
+    @answers(wire.EnableConsumer)
+    async def enable_consumer(self, session):
+        self.note("EnableConsumer", session=session)
+        return {"output": "host/session1-20261122-150000"}
+
+    @answers(wire.DisableConsumer)
+    async def disable_consumer(self, session):
+        self.note("DisableConsumer", session=session)
+
+    @answers(wire.EnableEvents)
+    async def enable_events(self, session, domain, channel, names, options):
+        self.note(
+            "EnableEvents", session=session, domain=domain, channel=channel, names=names, options=options
+        )
+        return {"names": names or ["*"]}
+
+    @answers(wire.DisableEvents)
+    async def disable_events(self, session, domain, channel, names):
+        self.note("DisableEvents", session=session, domain=domain, channel=channel, names=names)
+
+    @answers(wire.Start)
+    async def start(self, session):
+        self.note("Start", session=session)
+
+    @answers(wire.Stop)
+    async def stop(self, session):
+        self.note("Stop", session=session)
+        return {"facts": self.find(session)}
+
+    @answers(wire.Destroy)
+    async def destroy(self, session):
+        self.note("Destroy", session=session)
+        return {"facts": self.find(session)}
+
+    @answers(wire.List)
+    async def list(self):
+        self.note("List")
+        return {"sessions": list(self.memory.sessions.values())}
+
+    @answers(wire.Describe)
+    async def describe(self, session):
+        self.note("Describe", session=session)
+        return {"facts": self.find(session)}
+
+    def find(self, name):
+        if name not in self.memory.sessions:
+            raise CommandError(Code.SESSION_NOT_FOUND, f"there is no session {name}")
+        return self.memory.sessions[name]
