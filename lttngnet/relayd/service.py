@@ -70,12 +70,12 @@ class Options(usage.Options):
         "Receives LTTng traces over the network and writes them as CTF. A URL is an LTTng URL such as "
         "tcp://0.0.0.0:5342 or tcp6://[::]:5342, or a Twisted server endpoint string; port 0 is any free one."
     )
-    optFlags = [
+    optFlags = [  # noqa: N815
         ["group-output-by-session", "s", "Write to SESSION/HOST-DATETIME instead of HOST/SESSION-DATETIME."],
         ["group-output-by-host", "p", "Write to HOST/SESSION-DATETIME (the default)."],
         ["disallow-clear", "x", "Let no peer delete what it sent before."],
     ]
-    optParameters = [
+    optParameters = [  # noqa: N815
         ["output", "o", None, "Folder for traces, absolute (default: $LTTNG_HOME or $HOME, lttng-traces)."],
         [
             "control-port",
@@ -111,7 +111,7 @@ class Options(usage.Options):
         print(f"lttng-relayd {MAJOR}.{MINOR} (lttngnet)")
         raise SystemExit(0)
 
-    opt_V = opt_version
+    opt_V = opt_version  # noqa: N815
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; every mistake of the user is one line."""

@@ -1,0 +1,113 @@
+"""The genuine client's bytes, put through our channels: what they answer and what they write."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from lttngnet.relayd.control import ControlFactory
+from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.store.layout import Grouping
+from lttngnet.relayd.store.store import Store
+
+DONE = Failure(ConnectionDone())
+
+
+class Relay:
+    """A relay daemon without sockets."""
+
+    def __init__(self, output, grouping=Grouping.HOST, allows_clear=True, clock=lambda: 0.0):
+        self.output = Path(output)
+        self.store = Store(self.output, grouping, clock)
+        self.control = ControlFactory(self.store, allows_clear)
+        self.data = DataFactory(self.store)
+
+    def connect(self, kind):
+        """Return a new connection: ``control`` or ``data``."""
+        return Connection({"control": self.control, "data": self.data}[kind])
+
+    def files(self):
+        """Return size and SHA-256 of every file that was written, by path."""
+        found = {}
+        for path in self.output.rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                digest = hashlib.sha256(data).hexdigest()
+                found[str(path.relative_to(self.output))] = (len(data), digest)
+        return found
+
+    def folders(self):
+        return sorted(str(path.relative_to(self.output)) for path in self.output.rglob("*") if path.is_dir())
+
+
+class Connection:
+    """The peer's end of a connection in memory."""
+
+    def __init__(self, factory):
+        self.channel = factory.buildProtocol(None)
+        self.transport = StringTransport()
+        self.channel.makeConnection(self.transport)
+
+    @property
+    def is_closed(self):
+        return self.transport.disconnecting or self.transport.disconnected
+
+    def send(self, data):
+        """Send, and return what was answered."""
+        before = len(self.transport.value())
+        self.channel.dataReceived(data)
+        return self.transport.value()[before:]
+
+    def close(self):
+        self.channel.connectionLost(DONE)
+
+
+def replay(capture, relay, minor=None, change=lambda data: data):
+    """Send what the client sent, in its order; return what was answered on each control connection.
+
+    Args:
+        capture: the scenario.
+        relay: the `Relay`.
+        minor: what the client announces, if not what it did.
+        change: of every message.
+    """
+    connections, ended = {}, set()
+    for entry in capture.entries():
+        name = entry["connection"]
+        if entry["dir"] != "c2s":
+            continue
+        if entry["msg"] == "TCP-CONNECT":
+            connections[name] = relay.connect(name.rstrip("0123456789"))
+        elif entry["msg"] == "TCP-FIN":
+            connections[name].close()
+            ended.add(name)
+        else:
+            data = bytes.fromhex(entry["hex"])
+            if entry["msg"] == "VERSION" and minor is not None:
+                data = data[:-4] + minor.to_bytes(4, "big")
+            connections[name].send(change(data))
+    for name in connections.keys() - ended:  # the capture ends before the client did
+        connections[name].close()
+    return {
+        name: connection.transport.value() for name, connection in connections.items() if "control" in name
+    }
+
+
+def utc(test):
+    """Let local time be UTC while a test runs, as it was for the captures."""
+    before = os.environ.get("TZ")
+
+    def restore():
+        if before is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = before
+        time.tzset()
+
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    test.addCleanup(restore)
