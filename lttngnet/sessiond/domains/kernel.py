@@ -5,6 +5,7 @@ written to tracefs is written in a thread: it blocks for up to a third of a seco
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -199,7 +200,8 @@ class KernelDomain:
         try:
             channel.instance.enable(catalogue.compact(new))
         except TracefsError:
-            channel.instance.disable(catalogue.compact(new))
+            with suppress(TracefsError):
+                channel.instance.disable(catalogue.compact(new))
             raise
         for wish, events in granted.items():
             channel.wishes[wish] = channel.wishes.get(wish, frozenset()) | events
