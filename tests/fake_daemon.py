@@ -32,6 +32,7 @@ class Memory:
         asked: what clients said, in order: the command's name and its arguments.
         sessions: facts by name.
         fail: raised by every answer, unless None.
+        refuse: errors raised by the answers to single commands.
         gone: whether to hang up on every question.
     """
 
@@ -39,6 +40,7 @@ class Memory:
         self.asked = []
         self.sessions = {}
         self.fail = None
+        self.refuse = {}
         self.gone = False
 
 
@@ -53,8 +55,8 @@ class FakeDaemon(amp.AMP):
         self.memory.asked.append((command, arguments))
         if self.memory.gone:
             self.transport.abortConnection()
-        if self.memory.fail is not None:
-            raise self.memory.fail
+        if error := self.memory.fail or self.memory.refuse.get(command):
+            raise error
 
     @answers(wire.Version)
     async def version(self):

@@ -1,0 +1,94 @@
+"""list, status, version."""
+
+import json
+
+from lttngnet.errors import Code, CommandError
+from tests.cli.terminal import TerminalCase
+from tests.fake_daemon import facts
+
+BUSY = facts(
+    state="active",
+    muted=True,
+    output="tcp4://192.168.1.10:5342/ [data: 5343]",
+    network=True,
+    path="host/session1-20261122-150000",
+    consumer=77,
+    problem="the disk of the relay daemon is full",
+    domains=[
+        {
+            "name": "kernel",
+            "channels": [{"name": "channel0", "events": [{"name": "sched_switch", "kind": "tracepoint"}]}],
+        },
+        {"name": "python", "channels": [{"name": "channel0", "events": [{"name": "*", "loglevel": None}]}]},
+    ],
+    facts={"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1},
+)
+TOLD = """\
+Tracing session session1 (tcp4://192.168.1.10:5342/ [data: 5343]) [active, consumer disabled]
+    Trace: host/session1-20261122-150000, below the relay daemon's output folder
+    Consumer: process 77
+    Recorded: 12 events in 2 packets, 3.0 MiB; 1 discarded
+    Problem: the disk of the relay daemon is full
+
+Domain kernel
+    Channel channel0
+        sched_switch (kind: tracepoint)
+
+Domain python
+    Channel channel0
+        *
+"""
+
+
+class ListTests(TerminalCase):
+    def test_none(self):
+        self.assertEqual(self.succeeds("list"), "There is no tracing session.\n")
+        self.assertEqual(json.loads(self.succeeds("list", "--json")), [])
+
+    def test_some(self):
+        self.daemon.sessions.update(session1=BUSY, bare=facts("bare", output=""))
+        self.assertEqual(
+            self.succeeds("list"),
+            "Available tracing sessions:\n"
+            "  1) session1 (tcp4://192.168.1.10:5342/ [data: 5343]) [active, consumer disabled]\n"
+            "  2) bare (no output) [created]\n",
+        )
+        self.assertEqual(json.loads(self.succeeds("list", "--json")), list(self.daemon.sessions.values()))
+
+    def test_one(self):
+        self.daemon.sessions["session1"] = BUSY
+        self.assertEqual(self.succeeds("list", "session1"), TOLD)
+        self.assertEqual(json.loads(self.succeeds("list", "session1", "--json")), BUSY)
+
+    def test_no_such_one(self):
+        self.assertEqual(self.fails("list", "nosuch"), "there is no session nosuch")
+
+
+class StatusTests(TerminalCase):
+    def test_of_the_current_session(self):
+        self.succeeds("create", "session1")
+        self.daemon.sessions["session1"] = BUSY
+        self.assertEqual(self.succeeds("status"), TOLD)
+        self.assertEqual(json.loads(self.succeeds("status", "--json")), BUSY)
+
+    def test_of_none(self):
+        self.assertIn("no session is named and none is current", self.fails("status"))
+
+
+class VersionTests(TerminalCase):
+    def test_both(self):
+        told = "lttngnet 0.1.0\nsession daemon 0.1.0, process 42\nkernel: can be traced\n"
+        self.assertEqual(self.succeeds("version"), told)
+        self.assertEqual(
+            json.loads(self.succeeds("version", "--json")),
+            {"client": "0.1.0", "daemon": {"version": "0.1.0", "pid": 42, "kernel": ""}},
+        )
+
+    def test_no_daemon(self):
+        self.start_daemon(None)
+        self.assertEqual(self.succeeds("version"), "lttngnet 0.1.0\nsession daemon: not running\n")
+        self.assertIsNone(json.loads(self.succeeds("version", "--json"))["daemon"])
+
+    def test_a_refusal(self):
+        self.daemon.fail = CommandError(Code.PERMISSION, "not for you")
+        self.assertEqual(self.fails("version"), "not for you")
