@@ -1,0 +1,213 @@
+"""The genuine LTTng tools in namespaces of their own, so that nothing of the machine's is touched.
+
+A `Namespace` has its own network, mounts and processes: ``/run`` and ``/dev/shm`` are empty, every port is
+free, and all that runs in it ends with it.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TOOLS = ("unshare", "nsenter", "ip", "lttng", "lttng-sessiond", "lttng-relayd", "babeltrace2", "gcc")
+
+_FIRST_PROCESS = """
+mount -t tmpfs none /run && mkdir -p /run/lttng && mount -t tmpfs none /dev/shm && ip link set lo up \
+&& echo ready && exec cat
+"""
+_LISTENING = "0A"  # a state in /proc/net/tcp
+
+
+def missing():
+    """Return why genuine tools can't be run here, or None."""
+    if os.geteuid() != 0:
+        return "needs root, for namespaces"
+    lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if lacking:
+        return f"not installed: {', '.join(lacking)}"
+    header = ["gcc", "-E", "-x", "c", "-include", "lttng/tracepoint.h", os.devnull]
+    if subprocess.run(header, capture_output=True).returncode:
+        return "not installed: the headers of lttng-ust"
+    return None
+
+
+def wait_until(condition, what, deadline=15):
+    """Return the first true value of a condition; fail after that many seconds."""
+    end = time.monotonic() + deadline
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {deadline} s for {what}")
+        time.sleep(0.01)
+    return value
+
+
+class Namespace:
+    """A place for daemons: own network, mounts and processes.
+
+    Args:
+        folder: an existing one, for the home of all processes and for their output.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder).absolute()
+        self.home = self.folder / "home"
+        self.home.mkdir()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LTTNG_HOME": str(self.home),
+            "TZ": "UTC",
+        }
+        self._processes = []
+        self._unshare = subprocess.Popen(
+            ["unshare", "-n", "-m", "-p", "--fork", "--mount-proc", "sh", "-c", _FIRST_PROCESS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._unshare.stdout.readline() != "ready\n":
+            self.close()
+            raise AssertionError("no namespaces can be made here")
+        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
+        self.first_process = int(children.read_text())
+
+    def close(self):
+        """End all that runs in it: the kernel does, when the first process ends."""
+        self._unshare.stdin.close()
+        self._unshare.stdout.close()
+        self._unshare.wait()
+        for process in self._processes:
+            process.wait()
+
+    def _inside(self, command):
+        return ["nsenter", "-t", str(self.first_process), "-n", "-m", "-p", "--", *map(str, command)]
+
+    def run(self, *command, timeout=60):
+        """Run a command to its end and return what it said; fail if it fails."""
+        done = subprocess.run(
+            self._inside(command),
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        if done.returncode:
+            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    def start(self, *command, log):
+        """Start a process that stays; what it says goes to a file of that name."""
+        with (self.folder / log).open("w") as output:
+            process = subprocess.Popen(
+                self._inside(command),
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._processes.append(process)
+        return process
+
+    def terminate(self, process, deadline=5):
+        """Send SIGTERM to a process that was started here, and return its exit status."""
+        # nsenter waits for it and passes no signal on.
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGTERM)
+        return process.wait(deadline)
+
+    def listens(self, port):
+        """Tell whether somebody in the namespace listens on a TCP port."""
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{self.first_process}/net/{table}").read_text().splitlines()[1:]:
+                _, local, _, state, *_ = line.split()
+                if state == _LISTENING and int(local.rpartition(":")[2], 16) == port:
+                    return True
+        return False
+
+    def start_genuine_relayd(self, output, control=5342, data=5343, live=5344, options=()):
+        """Start the genuine relay daemon, and return when its ports are open."""
+        urls = (f"tcp://127.0.0.1:{port}" for port in (control, data, live))
+        ports = [word for pair in zip("CDL", urls, strict=True) for word in (f"-{pair[0]}", pair[1])]
+        process = self.start("lttng-relayd", "-o", output, *ports, *options, log="genuine-relayd.log")
+        wait_until(
+            lambda: all(self.listens(port) for port in (control, data, live)), "the genuine relay daemon"
+        )
+        return process
+
+    def start_our_relayd(self, output, control=5342, data=5343, options=()):
+        """Start our relay daemon, and return when its ports are open."""
+        command = (*TWISTD, "-n", "--pidfile=", "lttng-relayd", "-o", output)
+        urls = ("-C", f"tcp://127.0.0.1:{control}", "-D", f"tcp://127.0.0.1:{data}")
+        process = self.start(*command, *urls, *options, log="our-relayd.log")
+        wait_until(lambda: self.listens(control) and self.listens(data), "our relay daemon")
+        return process
+
+    def start_genuine_sessiond(self):
+        """Start the genuine session daemon, without kernel tracing, and return when it answers."""
+        self.run("lttng-sessiond", "--no-kernel", "--daemonize")
+
+    def text_of(self, trace):
+        """Return the lines that babeltrace2 makes of a trace."""
+        return self.run("babeltrace2", trace).splitlines()
+
+
+TRACEPOINT_H = """
+#undef LTTNG_UST_TRACEPOINT_PROVIDER
+#define LTTNG_UST_TRACEPOINT_PROVIDER demo
+#undef LTTNG_UST_TRACEPOINT_INCLUDE
+#define LTTNG_UST_TRACEPOINT_INCLUDE "./tick.h"
+#if !defined(TICK_H) || defined(LTTNG_UST_TRACEPOINT_HEADER_MULTI_READ)
+#define TICK_H
+#include <lttng/tracepoint.h>
+LTTNG_UST_TRACEPOINT_EVENT(demo, tick, LTTNG_UST_TP_ARGS(int, n),
+    LTTNG_UST_TP_FIELDS(lttng_ust_field_integer(int, n, n)))
+#endif
+#include <lttng/tracepoint-event.h>
+"""
+APPLICATION_C = """
+#define LTTNG_UST_TRACEPOINT_CREATE_PROBES
+#define LTTNG_UST_TRACEPOINT_DEFINE
+#include "tick.h"
+#include <stdlib.h>
+int main(int count, char **words)
+{
+    for (int n = 0; n < atoi(words[1]); n++)
+        lttng_ust_tracepoint(demo, tick, n);
+    return 0;
+}
+"""
+
+
+def build_application(folder):
+    """Compile ``ticker N``, a C program that records the event ``demo:tick`` N times; return its path."""
+    folder = Path(folder).absolute()
+    (folder / "tick.h").write_text(TRACEPOINT_H)
+    (folder / "ticker.c").write_text(APPLICATION_C)
+    subprocess.run(
+        ["gcc", "-I.", "-o", "ticker", "ticker.c", "-llttng-ust", "-ldl"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "ticker"
+
+
+def undated(path):
+    """Return a path without what differs from run to run: dates, and the numbers of processes."""
+    path = re.sub(r"\d{8}-\d{6}|\d{8}T\d{6}[+-]\d{4}", "DATE", str(path))
+    return re.sub(r"ticker-\d+-", "ticker-PID-", path)
+
+
+def tree(folder):
+    """Return the paths of all files and folders below one, undated."""
+    folder = Path(folder)
+    return sorted(undated(path.relative_to(folder)) for path in folder.rglob("*"))
