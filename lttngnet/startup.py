@@ -1,4 +1,10 @@
-"""What both daemons do alike when they cannot start."""
+"""What both daemons do alike: how they fail to start, and how they end."""
+
+import signal
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
 
 
 class CannotStart(SystemExit, Exception):
@@ -10,3 +16,20 @@ class CannotStart(SystemExit, Exception):
 
     def __init__(self, program: str, why: object) -> None:
         super().__init__(f"{program}: {why}")
+
+
+def end_by_signal(reactor: Any) -> None:
+    """Let SIGTERM and SIGINT end the process in order, with status 0, once the reactor runs.
+
+    With twistd's own handlers the process would die of the signal in the end.
+    """
+
+    def stop() -> None:
+        with suppress(ReactorNotRunning):  # a second signal
+            reactor.stop()
+
+    def take_signals() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: reactor.callFromThread(stop))
+
+    reactor.callWhenRunning(take_signals)

@@ -29,7 +29,7 @@ from lttngnet.sessiond.server import ClientFactory
 from lttngnet.sessiond.session import Surroundings
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
-from lttngnet.startup import CannotStart
+from lttngnet.startup import CannotStart, end_by_signal
 from lttngnet.wire.amp import CLIENT_SOCKET
 from lttngnet.wire.records import SOCKET as APPLICATION_SOCKET
 
@@ -200,4 +200,5 @@ def makeService(options: Options) -> MultiService:
     places = ((CLIENT_SOCKET, ClientFactory(sessions, about)), (APPLICATION_SOCKET, applications))
     for name, factory in places:
         SharedSocket(reactor, rundir / name, factory, options["group"]).setServiceParent(daemon)
+    end_by_signal(reactor)
     return daemon

@@ -1,0 +1,225 @@
+"""The whole chain as users see it: daemons and command as real processes, tracing a Python program."""
+
+import os
+import re
+import shutil
+import signal
+import time
+from datetime import datetime
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from lttngnet.ctf.index import read_index
+from tests.interop.ours import Stage, eventually, finish, text_of
+
+
+class ChainCase(SynchronousTestCase):
+    """A stage with both daemons."""
+
+    def setUp(self):
+        self.stage = Stage(self.mktemp())
+        self.addCleanup(self.stage.close)
+        self.relayd = self.stage.relayd()
+        self.sessiond = self.stage.sessiond("--no-kernel")
+
+    def start_tracing(self):
+        """Have a session active that sends what a program logs to the relay daemon."""
+        self.program = self.stage.traced_program()
+        for line in (
+            "create session1",
+            f"enable-consumer {self.stage.url}",
+            "enable-event -a -p",
+            "start",
+        ):
+            self.stage.lttngnet(line)
+
+    def received_events(self):
+        """Return the messages in the received trace, in order."""
+        if shutil.which("babeltrace2") is None:
+            raise SkipTest("babeltrace2 is not installed")
+        lines, warnings = text_of(self.stage.output)
+        self.assertEqual(warnings, "")
+        return [re.search(r'msg = "([^"]*)"', line)[1] for line in lines]
+
+
+def messages(count):
+    return [f"message {number}" for number in range(count)]
+
+
+class TraceTests(ChainCase):
+    def test_the_commands_of_the_rfc(self):
+        self.start_tracing()
+        self.program.log(1000)
+        self.stage.lttngnet("stop")
+        session = self.stage.session()
+        self.assertEqual((session["state"], session["facts"]["events"]), ("stopped", 1000))
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.stage.lttngnet("list --json").json(), [])
+        host, folder, *_ = next(iter(self.stage.received())).split("/")
+        self.assertEqual(host, os.uname().nodename)
+        self.assertRegex(folder, r"^session1-\d{8}-\d{6}$")
+        self.assertEqual(
+            {path.partition(f"{folder}/")[2] for path in self.stage.received()},
+            {"python/metadata", "python/channel0_0", "python/index/channel0_0.idx"},
+        )
+        self.assertEqual(self.received_events(), messages(1000))
+
+    def test_everything_is_on_disk_when_stop_returns(self):
+        self.start_tracing()
+        self.program.log(500)
+        self.stage.lttngnet("stop")
+        self.assertEqual(self.received_events(), messages(500))
+
+    def test_times_are_those_of_the_wall_clock(self):
+        self.start_tracing()
+        before = time.time_ns()
+        self.program.log(1)
+        after = time.time_ns()
+        self.stage.lttngnet("stop")
+        self.received_events()
+        (line,), _ = text_of(self.stage.output, "--clock-seconds", "--no-delta")
+        seconds, nanoseconds = re.match(r"\[(\d+)\.(\d{9})\]", line).groups()
+        stamp = int(seconds) * 10**9 + int(nanoseconds)
+        self.assertTrue(before - 10**6 <= stamp <= after + 10**6, (before, stamp, after))
+
+    def test_stop_and_start_again(self):
+        self.start_tracing()
+        for _ in range(3):
+            self.program.log(10)
+            self.stage.lttngnet("stop")
+            self.program.log(5)  # nobody wants these
+            self.stage.lttngnet("start")
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.received_events(), messages(10) * 3)
+
+    def test_a_program_that_starts_later(self):
+        self.start_tracing()
+        other = self.stage.traced_program()
+        other.log(7)
+        other.end()
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.received_events(), messages(7))
+
+    def test_a_disabled_consumer_consumes_nothing_and_goes_on_when_enabled(self):
+        self.start_tracing()
+        self.program.log(3)
+        eventually(lambda: self.stage.session()["facts"]["events"] == 3, "three events were carried")
+        self.stage.lttngnet("disable-consumer")
+        self.assertTrue(self.stage.session()["muted"])
+        self.program.log(4)
+        self.stage.lttngnet("enable-consumer")
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.received_events(), messages(3) + messages(4))
+
+    def test_a_local_folder(self):
+        program = self.stage.traced_program()
+        for line in ("create session1 -o trace", "enable-event -a -p", "start"):
+            self.stage.lttngnet(line)
+        program.log(20)
+        self.stage.lttngnet("stop")
+        trace = self.stage.folder / "trace" / "python"
+        entries = list(read_index((trace / "index" / "channel0_0.idx").read_bytes()))
+        self.assertEqual(sum(e.packet_size for e in entries), 8 * (trace / "channel0_0").stat().st_size)
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.stage.received(), {})
+
+    def test_another_relay_for_a_session_that_was_stopped(self):
+        self.start_tracing()
+        self.program.log(5)
+        self.stage.lttngnet("stop")
+        self.stage.lttngnet("enable-consumer there")
+        self.stage.lttngnet("start")
+        self.program.log(6)
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.received_events(), messages(5))
+        lines, _ = text_of(self.stage.folder / "there")
+        self.assertEqual(len(lines), 6)
+
+    def test_two_sessions_at_once(self):
+        self.start_tracing()
+        for line in ("create other", f"enable-consumer {self.stage.url}", "enable-event app -p", "start"):
+            self.stage.lttngnet(line)
+        self.program.log(50)
+        self.stage.lttngnet("destroy --all")
+        self.assertEqual(sorted(self.received_events()), sorted(messages(50) * 2))
+
+    def test_the_creation_time_is_in_the_folder_once(self):
+        self.stage.traced_program()
+        for line in ("create", f"enable-consumer {self.stage.url}", "enable-event -a -p", "start", "destroy"):
+            self.stage.lttngnet(line)
+        _, folder, *_ = next(iter(self.stage.received())).split("/")
+        datetime.strptime(folder, "auto-%Y%m%d-%H%M%S")
+
+    def test_a_path_in_the_url(self):
+        self.stage.traced_program()
+        for line in (
+            "create session1",
+            f"enable-consumer {self.stage.url}/some/where",
+            "enable-event -a -p",
+            "start",
+            "destroy",
+        ):
+            self.stage.lttngnet(line)
+        self.assertIn(f"{os.uname().nodename}/some/where/python/metadata", self.stage.received())
+
+
+class EndTests(ChainCase):
+    """Processes that end, or are killed, with a session active."""
+
+    def test_sigterm_for_the_session_daemon(self):
+        self.start_tracing()
+        self.program.log(300)
+        status, seconds = finish(self.sessiond)
+        self.assertEqual(status, 0, self.stage.log("sessiond"))
+        self.assertLess(seconds, 2)
+        self.assertEqual(self.received_events(), messages(300))
+        self.program.log(1)  # and the program goes on
+
+    def test_sigkill_for_the_session_daemon(self):
+        self.start_tracing()
+        self.program.log(300)
+        consumer = self.stage.session()["consumer"]
+        finish(self.sessiond, signal.SIGKILL)
+        eventually(lambda: not is_alive(consumer), "the consumer process delivers and ends")
+        self.assertEqual(self.received_events(), messages(300))
+
+    def test_sigterm_for_the_relay_daemon(self):
+        self.start_tracing()
+        self.program.log(300)
+        eventually(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
+        status, seconds = finish(self.relayd)
+        self.assertEqual(status, 0, self.stage.log("relayd"))
+        self.assertLess(seconds, 2)
+        self.assertEqual(self.received_events(), messages(300))
+        session = eventually(lambda: self.lost(), "the session says that it lost its relay daemon")
+        self.assertRegex(session["problem"], "relay daemon closed|connection was lost")
+        outcome = self.stage.run("start")
+        self.assertEqual((outcome.status, outcome.output), (1, ""))
+        self.assertIn("has lost its consumer", outcome.error)
+        self.stage.lttngnet("destroy")
+
+    def test_sigkill_for_the_consumer_process(self):
+        self.start_tracing()
+        self.program.log(300)
+        eventually(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
+        consumer = self.stage.session()["consumer"]
+        os.kill(consumer, signal.SIGKILL)
+        session = eventually(lambda: self.lost(), "the session says that it lost its consumer")
+        self.assertIn(f"the consumer process {consumer} was killed by signal 9", session["problem"])
+        self.assertIn("was killed by signal 9", self.stage.lttngnet("list session1").output)
+        self.assertEqual(self.received_events(), messages(300))
+        self.program.log(5)
+        self.stage.lttngnet("destroy")
+        self.stage.lttngnet("create session2")  # the daemon goes on
+
+    def lost(self):
+        session = self.stage.session()
+        return session if session["state"] == "lost" else None
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
