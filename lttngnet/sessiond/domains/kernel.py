@@ -7,7 +7,7 @@ written to tracefs is written in a thread: it blocks for up to a third of a seco
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote
 
 from twisted.internet.threads import deferToThread
@@ -20,6 +20,8 @@ from lttngnet.sources.ftrace.names import Catalogue, KernelEvent, Which
 from lttngnet.sources.ftrace.tracefs import BufferOptions, Instance, Tracefs, TracefsError, TracefsUnavailable
 
 ALL = "*"
+_PATIENCE = (0.02, 0.1, 0.5)
+"""Seconds to wait, again and again, until a consumer process that was killed has let go of an instance."""
 _OPTIONS = frozenset(("all", "kind", "overwrite", "subbuf_size", "num_subbuf"))
 
 RunInThread = Callable[..., Awaitable[Any]]
@@ -83,7 +85,9 @@ class KernelDomain:
         for option, value in options.items():
             if value and option not in _OPTIONS:
                 raise CommandError(Code.NOT_SUPPORTED, f"the kernel domain has no option {option}")
-        which: Which = options.get("kind", "all")
+        which: Which = options.get("kind") or "all"
+        if which not in get_args(Which):
+            raise CommandError(Code.INVALID, f"there is no kind of kernel events called {which}")
         wishes = [Wish(name, which) for name in ([ALL] if options.get("all") else names)]
         if not wishes:
             raise CommandError(Code.INVALID, "no kernel event was named")
@@ -105,8 +109,8 @@ class KernelDomain:
         return [str(wish) for wish in gone]
 
     def is_empty(self) -> bool:
-        """See `IDomain`."""
-        return not any(channel.wishes for channel in self._channels.values())
+        """See `IDomain`: a channel without events is something, for it may be recording."""
+        return not self._channels
 
     async def attach(self, courier: ICourier) -> None:
         """See `IDomain`."""
@@ -178,9 +182,12 @@ class KernelDomain:
     def _grant(self, catalogue: Catalogue, wish: Wish) -> frozenset[KernelEvent]:
         events = catalogue.select(wish.name, wish.which)
         if not events:
+            what = {"all": "event", "tracepoint": "tracepoint", "syscall": "system call"}[wish.which]
             near = " or ".join(catalogue.like(wish.name, wish.which))
-            hint = f"; did you mean {near}?" if near else ""
-            what = "system call" if wish.which == "syscall" else "event"
+            if wish.which != "syscall" and catalogue.select(wish.name, "syscall"):
+                hint = ", but a system call of that name: say --syscall"
+            else:
+                hint = f"; did you mean {near}?" if near else ""
             raise CommandError(Code.NO_EVENT, f"this kernel has no {what} {wish.name}{hint}")
         return events
 
@@ -189,7 +196,6 @@ class KernelDomain:
             raise CommandError(
                 Code.TRACE_ALREADY_STARTED, f"channel {name} cannot be added to a session that was started"
             )
-        tracefs.remove_leftovers()
         folder = "-".join(quote(part, safe="") for part in (self._session, name))
         return KernelChannel(name, tracefs.create(folder, options))
 
@@ -221,7 +227,7 @@ class KernelDomain:
         problems = []
         for channel in channels:
             try:
-                self._mounted().remove(channel.instance)
+                self._mounted().remove(channel.instance, _PATIENCE)
             except TracefsError as problem:
                 problems.append(problem)
         if problems:

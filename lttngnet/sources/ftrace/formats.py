@@ -129,7 +129,7 @@ class Layout:
     @classmethod
     def unknown(cls, event_id: int) -> Self:
         """Make a layout for records that no format file describes: nothing but bytes."""
-        rest = Field("data", "char", COMMON_SIZE, 0, False, Kind.FLEXIBLE)
+        rest = Field("data", "u8", COMMON_SIZE, 0, False, Kind.FLEXIBLE)
         return cls("", f"unknown_{event_id}", event_id, (rest,))
 
     @cached_property

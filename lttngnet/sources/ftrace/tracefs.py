@@ -13,6 +13,7 @@ import mmap
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -204,22 +205,28 @@ class Tracefs:
             raise
         return instance
 
-    def remove(self, instance: Instance) -> None:
+    def remove(self, instance: Instance, patience: Sequence[float] = ()) -> None:
         """Remove an instance and what it recorded.
+
+        Whoever still reads from it has as long as ``patience`` says: seconds between attempts.
 
         Raises:
             TracefsError: somebody still reads from it.
         """
-        try:
-            with suppress(TracefsError):
-                instance.record(False)
-            self._remove_directory(instance.path)
-        except FileNotFoundError:
-            pass
-        except OSError as problem:
-            raise TracefsError(
-                f"the kernel refused to remove {instance.path}: {problem.strerror}"
-            ) from problem
+        with suppress(TracefsError):
+            instance.record(False)
+        for pause in (*patience, None):
+            try:
+                self._remove_directory(instance.path)
+            except FileNotFoundError:
+                return
+            except OSError as problem:
+                if pause is None:
+                    sentence = f"the kernel refused to remove {instance.path}: {problem.strerror}"
+                    raise TracefsError(sentence) from problem
+                time.sleep(pause)
+            else:
+                return
 
     def remove_leftovers(self) -> None:
         """Remove the instances of session daemons that are no more."""

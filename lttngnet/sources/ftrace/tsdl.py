@@ -283,9 +283,12 @@ class _Lines:
             self._holes += 1
 
     def rest(self, size: int) -> None:
-        """Declare as bytes what lies between the fields so far and ``size``."""
+        """Declare as bytes what lies between the fields so far and ``size``; text where it is known to be."""
         if size > self._position:
-            self._fields.append(f"uint8_t _tail[{size - self._position}];")
+            last = self._layout.fields[-1] if self._layout.flexible else None
+            name = self._name(last) if last else "_tail"
+            element = "utf8_t" if last and last.c_type == "char" else "uint8_t"
+            self._fields.append(f"{element} {name}[{size - self._position}];")
 
     def event(self, event_id: int, stream_class: int) -> str:
         """Return the whole declaration."""

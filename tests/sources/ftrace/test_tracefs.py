@@ -120,6 +120,18 @@ class TracefsTests(SynchronousTestCase):
         )  # a folder that is not empty
         self.assertIn(str(instance.path), str(refused))
 
+    def test_patience(self):
+        instance = self.tracefs.create("s1", BufferOptions())
+        answers = iter((OSError(16, "busy"), OSError(16, "busy"), None))
+
+        def remove(path):
+            if problem := next(answers):
+                raise problem
+
+        self.tracefs._remove_directory = remove
+        self.tracefs.remove(instance, (0, 0))
+        self.assertEqual(list(answers), [])
+
     def test_leftovers(self):
         folder = self.root / "instances"
         ours, theirs, alive = f"lttng-s1-{DEAD}", "trace-cmd", f"lttng-s1-{os.getppid()}"

@@ -81,6 +81,10 @@ event {
         self.assertIn("id = 65534;", text)
         self.assertIn("uint64_t _a;\n\t\tuint8_t _tail[8];", text)
 
+    def test_private_class_of_flexible_text(self):
+        text = describe_private_event(LAYOUTS[108], 0, 65534, 24)
+        self.assertIn("uint64_t _ip;\n\t\tutf8_t _buf[8];", text)
+
     def test_private_class_is_shorter(self):
         text = describe_private_event(LAYOUTS[100], 0, 65534, 12)
         self.assertNotIn("_a;", text)
