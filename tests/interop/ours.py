@@ -68,7 +68,7 @@ class Stage:
         self.environ = os.environ | {
             "HOME": str(self.folder),
             "LTTNG_RUNDIR": str(self.rundir),
-            "LTTNG_NETWORK_SOCKET_TIMEOUT": "2000",
+            "LTTNG_NETWORK_SOCKET_TIMEOUT": "1000",
             "PYTHONPATH": str(CHECKOUT),
             **environ,
         }
