@@ -61,7 +61,7 @@ class FakeDaemon(amp.AMP):
     @answers(wire.Version)
     async def version(self):
         self.note("Version")
-        return {"facts": {"version": "0.1.0", "pid": 42, "kernel": ""}}
+        return {"facts": {"version": "0.1.0", "pid": 42, "domains": ["kernel", "python"]}}
 
     @answers(wire.CreateSession)
     async def create(self, name, output, no_consumer):

@@ -25,8 +25,10 @@ _channel = click.option("-c", "--channel", default="channel0", metavar="CHANNEL"
 @domain_options
 @session_option
 @_channel
-@click.option("--tracepoint", "kind", flag_value="tracepoint", help="Kernel: tracepoints.")
-@click.option("--syscall", "kind", flag_value="syscall", help="Kernel: system calls, by the call's own name.")
+@click.option("--tracepoint", "kind", flag_value="tracepoint", help="Kernel: only tracepoints.")
+@click.option(
+    "--syscall", "kind", flag_value="syscall", help="Kernel: only system calls, by the call's own name."
+)
 @click.option("--loglevel", metavar="LEVEL", help="Python: records of this level (WARNING, 30…) and above.")
 @click.option("--loglevel-only", metavar="LEVEL", help="Python: records of this level alone.")
 @as_json
@@ -89,7 +91,7 @@ def _options(
     if domain == "kernel":
         if level:
             raise click.ClickException("the kernel's events have no log levels: --loglevel is for -p")
-        return {"all": every, "kind": kind or ("all" if every else "tracepoint")}
+        return {"all": every, "kind": kind or "all"}
     if kind:
         raise click.ClickException(f"--{kind} is for the kernel: -k")
     number = int(level) if level and level.isdecimal() else level

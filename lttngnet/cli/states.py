@@ -52,8 +52,8 @@ def version(terminal: Terminal, as_json: bool) -> None:
             raise
         lines.append("session daemon: not running")
     else:
-        lines.append(f"session daemon {daemon['version']}, process {daemon['pid']}")
-        lines.append(f"kernel: {daemon['kernel'] or 'can be traced'}")
+        lines.append(f"session daemon {daemon['version']}")
+        lines.extend(texts.others(daemon, "version"))
     terminal.show({"client": lttngnet.__version__, "daemon": daemon}, "\n".join(lines), as_json)
 
 

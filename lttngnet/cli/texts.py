@@ -56,12 +56,22 @@ def details(facts: Facts) -> Iterator[str]:
     for domain in facts["domains"]:
         yield ""
         yield f"Domain {domain['name']}"
+        yield from others(domain, "name", "channels")
         for channel in domain["channels"]:
             yield f"    Channel {channel['name']}"
             yield from (f"        {_event(event)}" for event in channel["events"])
 
 
-def _event(event: dict[str, Any]) -> str:
+def others(facts: Facts, *told: str) -> Iterator[str]:
+    """Yield a line for each fact but those that were told already, and those that say nothing."""
+    for key, value in facts.items():
+        if key not in told and value not in ("", None):
+            yield f"    {key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def _event(event: str | dict[str, Any]) -> str:
+    if isinstance(event, str):
+        return event
     extra = ", ".join(
         f"{key}: {value}" for key, value in event.items() if key != "name" and value is not None
     )

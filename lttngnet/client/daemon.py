@@ -114,7 +114,7 @@ class Daemon:
         self._channel = channel
 
     async def version(self) -> Facts:
-        """Return who is there: ``version``, ``pid``, and ``kernel``, why it cannot be traced, or empty."""
+        """Return who is there: ``version``, ``pid``… as `lttngnet.wire.amp.Version` lists it."""
         return dict((await self.ask(wire.Version))["facts"])
 
     async def create(

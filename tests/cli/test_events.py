@@ -44,7 +44,7 @@ class EventTests(TerminalCase):
         )
 
     def test_kinds_of_the_kernel(self):
-        self.assertEqual(self.options("-k", "x"), (["x"], {"all": False, "kind": "tracepoint"}))
+        self.assertEqual(self.options("-k", "x"), (["x"], {"all": False, "kind": "all"}))
         self.assertEqual(
             self.options("-k", "x", "--tracepoint"), (["x"], {"all": False, "kind": "tracepoint"})
         )

@@ -81,7 +81,7 @@ class ProcessTests(TerminalCase):
 
     def test_a_real_reactor(self):
         program = "from lttngnet.cli import main; main()"
-        ended = self.run_process(sys.executable, "-c", program, "--rundir", str(self.home), "list")
+        ended = self.run_process(sys.executable, "-c", program, "--rundir", "/nowhere", "list")
         self.assertEqual((ended.returncode, ended.stdout), (1, ""))
         self.assertTrue(ended.stderr.startswith("Error: no session daemon listens in "), ended.stderr)
         self.assertEqual(ended.stderr.count("\n"), 1)

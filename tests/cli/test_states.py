@@ -19,7 +19,11 @@ BUSY = facts(
             "name": "kernel",
             "channels": [{"name": "channel0", "events": [{"name": "sched_switch", "kind": "tracepoint"}]}],
         },
-        {"name": "python", "channels": [{"name": "channel0", "events": [{"name": "*", "loglevel": None}]}]},
+        {
+            "name": "python",
+            "applications": 3,
+            "channels": [{"name": "channel0", "events": [{"name": "*", "loglevel": None}]}],
+        },
     ],
     facts={"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1},
 )
@@ -35,6 +39,7 @@ Domain kernel
         sched_switch (kind: tracepoint)
 
 Domain python
+    applications: 3
     Channel channel0
         *
 """
@@ -77,11 +82,11 @@ class StatusTests(TerminalCase):
 
 class VersionTests(TerminalCase):
     def test_both(self):
-        told = "lttngnet 0.1.0\nsession daemon 0.1.0, process 42\nkernel: can be traced\n"
+        told = "lttngnet 0.1.0\nsession daemon 0.1.0\n    pid: 42\n    domains: kernel, python\n"
         self.assertEqual(self.succeeds("version"), told)
         self.assertEqual(
             json.loads(self.succeeds("version", "--json")),
-            {"client": "0.1.0", "daemon": {"version": "0.1.0", "pid": 42, "kernel": ""}},
+            {"client": "0.1.0", "daemon": {"version": "0.1.0", "pid": 42, "domains": ["kernel", "python"]}},
         )
 
     def test_no_daemon(self):

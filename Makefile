@@ -1,0 +1,38 @@
+# make demo    both daemons, a traced program and the RFC's commands, on this machine
+# make test    all tests; those against the genuine tools are skipped, with the reason, where these are missing
+# make lint    ruff, mypy
+# make venv    only the virtual environment, .venv
+# make clean   remove what these made
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test lint venv clean
+
+demo: $(INSTALLED)-kernel
+	@$(VENV)/bin/python -m lttngnet.demo
+
+test: $(INSTALLED)-kernel,test
+	@$(VENV)/bin/python -m tests
+
+lint: $(INSTALLED)-kernel,test,dev
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+venv: $(INSTALLED)-kernel
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "lttngnet needs Python 3.11 or newer; another one is named by: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) \
+	    || { rm -rf $(VENV); echo "No virtual environment can be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+# A file for each set of extras: what it was installed from is setup.cfg.
+$(INSTALLED)-%: setup.cfg setup.py | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch '$@'
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .pytest_cache .hypothesis
