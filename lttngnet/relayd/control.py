@@ -27,10 +27,10 @@ class ControlChannel(Protocol):
     log = Logger()
     transport: ITransport
 
-    def __init__(self, store: Store, allows_clear: bool) -> None:
+    def __init__(self, store: Store) -> None:
         self._commands = Commands()
         self._relay = Relay(
-            self._reply, self._hang_up, self._refused, store.create_session, self._serve, allows_clear
+            self._reply, self._hang_up, self._refused, store.create_session, self._serve, store.allows_clear
         )
         self._control = relay_control(self._relay)
         self._open = True
@@ -51,8 +51,7 @@ class ControlChannel(Protocol):
         except WireError as mistake:
             self._hang_up(str(mistake))
         except Exception:
-            self.log.failure("Defect, met by {peer}", peer=self.transport.getPeer())
-            self._hang_up("a defect of ours")
+            self._confess()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the session; what its data connection has for it still arrives."""
@@ -101,9 +100,16 @@ class ControlChannel(Protocol):
                 self._refused(f"{name}: {problem}")
             else:
                 self._hang_up(f"{name}: {problem}")
+        except Exception:
+            self._confess()
         else:
             if answer is not None:
                 self._reply(answer)
+
+    def _confess(self) -> None:
+        """End the connection that met a defect of ours, and no other."""
+        self.log.failure("Defect, met by {peer}", peer=self.transport.getPeer())
+        self._hang_up("a defect of ours")
 
     def _reply(self, answer: Answer) -> None:
         self.transport.write(answer.pack())
@@ -123,10 +129,9 @@ class ControlFactory(Factory):
 
     noisy = False
 
-    def __init__(self, store: Store, allows_clear: bool = True) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._allows_clear = allows_clear
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
         """Return the channel of a new connection."""
-        return ControlChannel(self._store, self._allows_clear)
+        return ControlChannel(self._store)

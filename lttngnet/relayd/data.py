@@ -44,9 +44,13 @@ class DataChannel(Protocol):
             self._hang_up("a defect of ours")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End the session if the rest of a packet will never come; else its control connection ends it."""
-        if self._session is not None and self._packets.inside:
+        """End the session if there will be no rest of a packet, or no packet that an index waits for."""
+        if self._session is None:
+            return
+        if self._packets.inside:
             self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
+            self._session.abort()
+        elif self._session.has_ended:
             self._session.abort()
 
     def _stream(self, header: DataHeader) -> Stream:

@@ -70,12 +70,12 @@ class Options(usage.Options):
         "Receives LTTng traces over the network and writes them as CTF. A URL is an LTTng URL such as "
         "tcp://0.0.0.0:5342 or tcp6://[::]:5342, or a Twisted server endpoint string; port 0 is any free one."
     )
-    optFlags = [  # noqa: N815
+    optFlags = [
         ["group-output-by-session", "s", "Write to SESSION/HOST-DATETIME instead of HOST/SESSION-DATETIME."],
         ["group-output-by-host", "p", "Write to HOST/SESSION-DATETIME (the default)."],
         ["disallow-clear", "x", "Let no peer delete what it sent before."],
     ]
-    optParameters = [  # noqa: N815
+    optParameters = [
         ["output", "o", None, "Folder for traces, absolute (default: $LTTNG_HOME or $HOME, lttng-traces)."],
         [
             "control-port",
@@ -111,7 +111,7 @@ class Options(usage.Options):
         print(f"lttng-relayd {MAJOR}.{MINOR} (lttngnet)")
         raise SystemExit(0)
 
-    opt_V = opt_version  # noqa: N815
+    opt_V = opt_version
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; every mistake of the user is one line."""
@@ -266,10 +266,10 @@ def makeService(options: Options) -> RelayDaemon:
     from twisted.internet import reactor
 
     grouping = Grouping.SESSION if options["group-output-by-session"] else Grouping.HOST
-    store = Store(Path(options["output"]), grouping)
+    store = Store(Path(options["output"]), grouping, not options["disallow-clear"])
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
     for what, factory in (
-        ("control", ControlFactory(store, not options["disallow-clear"])),
+        ("control", ControlFactory(store)),
         ("data", DataFactory(store)),
     ):
         endpoint = serverFromString(reactor, options[f"{what}-port"])

@@ -22,8 +22,8 @@ class Relay:
 
     def __init__(self, output, grouping=Grouping.HOST, allows_clear=True, clock=lambda: 0.0):
         self.output = Path(output)
-        self.store = Store(self.output, grouping, clock)
-        self.control = ControlFactory(self.store, allows_clear)
+        self.store = Store(self.output, grouping, allows_clear, clock)
+        self.control = ControlFactory(self.store)
         self.data = DataFactory(self.store)
 
     def connect(self, kind):

@@ -1,4 +1,4 @@
-"""Sessions of the genuine tools: the same answers and the same files, byte for byte, as the genuine relay's."""
+"""Sessions of the genuine tools: the answers and files of the genuine relay daemon, byte for byte."""
 
 import json
 from pathlib import Path

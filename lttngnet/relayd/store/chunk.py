@@ -27,8 +27,6 @@ class Chunk:
         created: seconds since the epoch.
         override: name of its folder, where that is not made of those two (snapshots); else empty.
         folder: where it lies now, relative to the session's folder.
-        closed: seconds since the epoch; None while it is open.
-        command: what becomes of it when the last reference goes.
     """
 
     def __init__(
@@ -44,8 +42,8 @@ class Chunk:
         self.number = number
         self.created = created
         self.override = override
-        self.closed: int | None = None
-        self.command: CloseCommand | None = None
+        self._ended: str | None = None  # when it was closed
+        self._command: CloseCommand | None = None
         self._tree = tree
         self._session = session
         self._gone = gone
@@ -64,9 +62,9 @@ class Chunk:
     @property
     def closed_name(self) -> str:
         """What its folder is called among the archives."""
-        if self.override or self.closed is None:
+        if self.override or self._ended is None:
             return self.name
-        return f"{self._began}-{chunk_datetime(self.closed)}-{self.number}"
+        return f"{self._began}-{self._ended}-{self.number}"
 
     def create(self, path: PurePosixPath) -> int:
         """Make a file in the chunk and return its descriptor."""
@@ -90,6 +88,16 @@ class Chunk:
             self._tree.rename(old, new)
         self.folder = folder
 
+    def close(self, closed: int, command: CloseCommand | None) -> None:
+        """Say what becomes of the chunk when the last reference goes. Raises Refusal.
+
+        Args:
+            closed: seconds since the epoch.
+            command: None leaves it where it is.
+        """
+        self._ended = chunk_datetime(closed)
+        self._command = command
+
     def acquire(self) -> "Chunk":
         """Refer to the chunk from now on."""
         self._users += 1
@@ -100,9 +108,9 @@ class Chunk:
         self._users -= 1
         if not self._users:
             self._gone(self)
-            if self.command is CloseCommand.MOVE_TO_COMPLETED:
+            if self._command is CloseCommand.MOVE_TO_COMPLETED:
                 self.move(ARCHIVES / self.closed_name)
-            elif self.command is CloseCommand.DELETE:
+            elif self._command is CloseCommand.DELETE:
                 self._delete()
 
     def _delete(self) -> None:

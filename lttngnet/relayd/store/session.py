@@ -30,6 +30,7 @@ class Facts:
         minor: of the protocol that its control connection speaks.
         live_timer: period of a live session, microseconds; 0 is not live.
         snapshot: whether it holds snapshots only, which have no index files.
+        allows_clear: whether its peer may delete what it sent before.
         tracing: the session that it is a part of, and its folder.
         place: from a stream's path as the peer says it to the path below the chunk.
     """
@@ -40,6 +41,7 @@ class Facts:
     minor: int
     live_timer: int
     snapshot: bool
+    allows_clear: bool
     tracing: Tracing
     place: Callable[[str], PurePosixPath]
 
@@ -63,6 +65,7 @@ class Session:
 
     Attributes:
         streams: the open ones, by handle.
+        has_ended: whether the control connection is gone.
         has_written: whether there is anything of it to keep in its folder.
     """
 
@@ -85,7 +88,7 @@ class Session:
         self._has_rotated = False
         self._handles = handles
         self._gone = gone
-        self._ended = False
+        self.has_ended = False
 
     def stream(self, handle: int) -> Stream:
         """Return an open stream of this session. Raises Refusal."""
@@ -185,13 +188,15 @@ class Session:
             raise Refusal(Code.NOMEM, f"no chunk {wanted.chunk} to close")
         if chunk not in (self._chunk, self._closing) or (self._closing and chunk is not self._closing):
             raise Refusal(Code.INVALID_PROTOCOL, f"chunk {wanted.chunk} is not the one to close")
+        if wanted.command is CloseCommand.DELETE and not self.facts.allows_clear:
+            raise Refusal(Code.INVALID_PROTOCOL, "clearing traces is not allowed here")
         keeps_place = wanted.command in (None, CloseCommand.NO_OPERATION)
         if self._chunk and chunk is not self._chunk and self._chunk.folder == NEW:
             to_root = wanted.command is CloseCommand.DELETE and not has_rotated
             self._chunk.move(ROOT if to_root else PurePosixPath(self._chunk.name))
         if keeps_place and not chunk.override:
             chunk.move(PurePosixPath(chunk.name) if has_rotated else ROOT)
-        chunk.closed, chunk.command = wanted.closed, wanted.command
+        chunk.close(wanted.closed, wanted.command)
         self._has_rotated = has_rotated or wanted.command is CloseCommand.MOVE_TO_COMPLETED
         self._release_chunk(chunk)
         if chunk.override:
@@ -206,14 +211,14 @@ class Session:
 
     def end(self) -> None:
         """The control connection is gone: close what is complete; the rest as its data comes in."""
-        if self._ended:
+        if self.has_ended:
             return
-        self._ended = True
         for stream in list(self.streams.values()):
             self._quietly(stream.finish)
         for chunk in (self._closing, self._chunk):
             if chunk is not None:
                 self._quietly(partial(self._release_chunk, chunk))
+        self.has_ended = True
         self._gone_if_empty()
 
     def abort(self) -> None:
@@ -233,7 +238,7 @@ class Session:
         self._gone_if_empty()
 
     def _gone_if_empty(self) -> None:
-        if self._ended and not self.streams:
+        if self.has_ended and not self.streams:
             self._gone(self)
 
     def _quietly(self, act: Callable[[], None]) -> None:

@@ -26,6 +26,7 @@ class Store:
     Args:
         output: the folder that everything is written below; made when it is needed.
         grouping: what the folders directly below it stand for.
+        allows_clear: whether peers may delete what they sent before.
         clock: seconds since the epoch.
 
     Attributes:
@@ -33,8 +34,13 @@ class Store:
     """
 
     def __init__(
-        self, output: Path, grouping: Grouping = Grouping.HOST, clock: Callable[[], float] = time.time
+        self,
+        output: Path,
+        grouping: Grouping = Grouping.HOST,
+        allows_clear: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self.allows_clear = allows_clear
         self.sessions: dict[int, Session] = {}
         self._tree = Tree(output)
         self._grouping = grouping
@@ -97,6 +103,7 @@ class Store:
             minor,
             wanted.live_timer,
             wanted.snapshot,
+            self.allows_clear,
             tracing,
             place,
         )
