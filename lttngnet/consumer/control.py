@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -18,6 +18,15 @@ from lttngnet.wire.framing import Answers
 from lttngnet.wire.relay import Answer, Command, command
 
 Kind = TypeVar("Kind", bound=Answer)
+
+
+def how_it_ended(which: str, reason: Failure) -> str:
+    """Return a sentence about the end of the ``control`` or ``data`` connection."""
+    if reason.check(ConnectionDone):
+        return f"the relay daemon closed the {which} connection"
+    if reason.check(ConnectionLost):
+        return f"the {which} connection was cut off"
+    return f"the {which} connection was lost: {reason.getErrorMessage()}"
 
 
 class ControlClient(Protocol):
@@ -84,10 +93,7 @@ class ControlClient(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Fail all that was asked."""
-        if reason.check(ConnectionDone):
-            self._lose("the relay daemon closed the control connection")
-        else:
-            self._lose(f"the control connection was lost: {reason.getErrorMessage()}")
+        self._lose(how_it_ended("control", reason))
 
     def close(self) -> None:
         """End the connection in good order, without calling `on_lost`."""

@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.control import ControlClient, how_it_ended
 from lttngnet.ctf.packet import Packet
 from lttngnet.errors import Code, RelayLost, RelayRefused
 from lttngnet.interfaces import IPacketSink
@@ -95,7 +95,7 @@ class DataPath(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell."""
-        self.on_lost(f"the data connection was lost: {reason.getErrorMessage()}")
+        self.on_lost(how_it_ended("data", reason))
 
     def close(self) -> None:
         """End the connection in good order, without calling `on_lost`."""

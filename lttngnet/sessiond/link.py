@@ -21,7 +21,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.control import ControlClient, how_it_ended
 from lttngnet.consumer.relay import RelaySession
 from lttngnet.endpoints import endpoint
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
@@ -119,7 +119,7 @@ class DataPath(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell."""
-        self._on_lost("the relay daemon closed the data connection")
+        self._on_lost(how_it_ended("data", reason))
 
 
 @dataclass

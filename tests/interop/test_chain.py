@@ -192,7 +192,7 @@ class EndTests(ChainCase):
         self.assertLess(seconds, 2)
         self.assertEqual(self.received_events(), messages(300))
         session = eventually(lambda: self.lost(), "the session says that it lost its relay daemon")
-        self.assertRegex(session["problem"], "relay daemon closed|connection was lost")
+        self.assertRegex(session["problem"], "relay daemon closed|connection was cut off")
         outcome = self.stage.run("start")
         self.assertEqual((outcome.status, outcome.output), (1, ""))
         self.assertIn("has lost its consumer", outcome.error)

@@ -104,7 +104,7 @@ class HandshakeTests(RefusalCase):
 
     def test_hang_up_at_once(self):
         port = self.scripted(hang_up=True)
-        self.not_established(port, self.stage.ports["data"], "closed the control connection")
+        self.not_established(port, self.stage.ports["data"], "control connection")
 
     def test_hang_up_in_the_middle(self):
         port = self.scripted(answer=Version(2, 13).pack(), hang_up=True)
@@ -112,7 +112,7 @@ class HandshakeTests(RefusalCase):
 
     def test_data_hangs_up(self):
         control, data = self.scripted(answer=Version(2, 13).pack()), self.scripted(hang_up=True)
-        self.not_established(control, data, "closed the data connection")
+        self.not_established(control, data, "data connection")
 
     def test_no_answer(self):
         self.not_established(self.scripted(), self.stage.ports["data"], "did not answer VERSION within 1 s")
