@@ -144,6 +144,15 @@ def url_of(address: IPv4Address | IPv6Address) -> str:
     return f"tcp://{address.host}:{address.port}"
 
 
+def reason(failure: Failure) -> str:
+    """Return where one could not listen and why. What is neither taken nor forbidden is raised again."""
+    problem = failure.value
+    if isinstance(problem, CannotListenError) and isinstance(problem.socketError, OSError):
+        return f" on {problem.interface}:{problem.port}: {problem.socketError.strerror}"
+    failure.trap(CannotListenError, OSError, ValueError)
+    return f": {problem}"
+
+
 class Listening(Service):
     """Listens at one endpoint while it runs.
 
@@ -156,7 +165,6 @@ class Listening(Service):
     def __init__(self, what: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
         self.setName(what)
         self.port: int | None = None
-        self._what = what
         self._endpoint = endpoint
         self._factory = factory
         self._listening: IListeningPort | None = None
@@ -166,9 +174,7 @@ class Listening(Service):
         failures: list[Failure] = []
         self._endpoint.listen(self._factory).addCallbacks(self._opened, failures.append)
         for failure in failures:
-            if failure.check(CannotListenError, OSError, ValueError):
-                raise CannotStart(f"cannot listen for {self._what}: {failure.value}") from None
-            failure.raiseException()
+            raise CannotStart(f"cannot listen for {self.name}{reason(failure)}") from None
         super().privilegedStartService()
 
     def stopService(self) -> "Deferred[None] | None":
@@ -182,7 +188,7 @@ class Listening(Service):
         if isinstance(where, IPv4Address | IPv6Address):
             self.port = where.port
             where = url_of(where)
-        self.log.info("Listening for {what} on {where}", what=self._what, where=where)
+        self.log.info("Listening for {what} on {where}", what=self.name, where=where)
 
 
 class RelayDaemon(MultiService):

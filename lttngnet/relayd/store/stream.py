@@ -234,7 +234,7 @@ class Stream:
 
     def _rotate_if_due(self) -> None:
         """Move once all packets of the old chunk are here, with their index entries."""
-        if self._rotation is None or self._header is not None:
+        if self._rotation is None:
             return
         if self._index_minor is None or reached(self._packet_sequence + 1, self._rotation.position):
             self._rotate()
@@ -255,6 +255,7 @@ class Stream:
                     Code.FILE_CREATION_ERROR, f"stream {self.handle} has packets and no chunk for them"
                 )
             self._files, self._indexed_end = new, 0
+            self._start -= end  # of a packet whose rest is still to come
             self._retire(old.take_index())
             old.close()
         finally:
@@ -262,12 +263,13 @@ class Stream:
                 rotation.chunk.release()
 
     def _move_surplus(self, old: Files, new: Files, end: int) -> None:
+        """Move what lies behind ``end`` to the new files, with all that waits for its index there."""
         old.data.move_tail(end, new.data)
-        left, joined = old.index_file, new.index()
-        assert joined is not None
         for sequence, packet in self._packets.items():
-            if packet.index_file is left:
-                self._packets[sequence] = Packet(packet.start - end, packet.end - end, joined)
+            if packet.index_file is old.index_file:
+                index_file = new.index()
+                assert index_file is not None
+                self._packets[sequence] = Packet(packet.start - end, packet.end - end, index_file)
 
     # ------------------------------------------------------------ the end
 

@@ -1,0 +1,138 @@
+"""Options, and the daemon as a process of its own."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from lttngnet.relayd.service import CannotStart, Options
+from lttngnet.wire import relay as wire
+from lttngnet.wire.relay import Command, command
+
+TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
+ANY = "tcp://127.0.0.1:0"
+
+
+def parse(*words):
+    options = Options()
+    options.parseOptions(list(words))
+    return options
+
+
+class OptionsTests(SynchronousTestCase):
+    def refused(self, *words):
+        with self.assertRaises(CannotStart) as caught:
+            parse(*words)
+        line = str(caught.exception)
+        self.assertTrue(line.startswith("lttng-relayd: "), line)
+        self.assertNotIn("\n", line)
+        return line
+
+    def test_defaults(self):
+        self.patch(os, "environ", {"HOME": "/home/user"})
+        options = parse()
+        self.assertEqual(options["output"], "/home/user/lttng-traces")
+        self.assertEqual(options["control-port"], "tcp:5342:interface=0.0.0.0")
+        self.assertEqual(options["data-port"], "tcp:5343:interface=0.0.0.0")
+        self.assertFalse(options["disallow-clear"])
+
+    def test_environment(self):
+        environment = {"HOME": "/home/user", "LTTNG_HOME": "/srv", "LTTNG_RELAYD_DISALLOW_CLEAR": "1"}
+        self.patch(os, "environ", environment | {"LTTNG_RELAYD_WORKING_DIRECTORY": "/tmp"})
+        options = parse()
+        self.assertEqual(options["output"], "/srv/lttng-traces")
+        self.assertTrue(options["disallow-clear"])
+        self.assertEqual(options["working-directory"], "/tmp")
+        self.assertEqual(parse("-w", "/srv")["working-directory"], "/srv")
+
+    def test_ports(self):
+        options = parse("-C", "tcp6://[::1]", "-D", "tcp:0:interface=127.0.0.1")
+        self.assertIn("tcp6:5342", options["control-port"])
+        self.assertEqual(options["data-port"], "tcp:0:interface=127.0.0.1")
+
+    def test_short_names(self):
+        options = parse("-o", "/x", "-s", "-x", "-vv", "-L", "tcp://localhost:5344", "--fd-pool-size", "200")
+        self.assertEqual((options["output"], options["verbose"]), ("/x", 2))
+        self.assertTrue(options["group-output-by-session"] and options["disallow-clear"])
+
+    def test_mistakes(self):
+        self.refused("-o", "relative")
+        self.refused("-s", "-p")
+        self.refused("--fd-pool-size", "99")
+        self.refused("--fd-pool-size", "many")
+        self.refused("-C", "udp://0.0.0.0")
+        self.refused("-D", "nonsense")
+        self.refused("--no-such-option")
+
+
+class ProcessTests(SynchronousTestCase):
+    def setUp(self):
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+
+    def start(self, *words):
+        process = subprocess.Popen(
+            [*TWISTD, "lttng-relayd", "-o", self.folder / "out", *words],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(self.finish, process)
+        return process
+
+    def finish(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def ports(self, process):
+        """Wait for the file that tells the ports: the log says something whenever something happens."""
+        file = self.folder / "ports.json"
+        end = time.monotonic() + 10
+        while not file.exists():
+            self.assertTrue(process.poll() is None and time.monotonic() < end, "the daemon did not start")
+            select.select([process.stdout], [], [], 0.02)
+        return json.loads(file.read_text())
+
+    def test_from_start_to_end(self):
+        process = self.start("-C", ANY, "-D", ANY, "--ports-file", "ports.json", "-L", "tcp://localhost:5344")
+        ports = self.ports(process)
+        with socket.create_connection(("127.0.0.1", ports["control"]), 5) as control:
+            control.sendall(command(Command.VERSION, wire.Version(2, 13).pack()))
+            self.assertEqual(control.recv(100), wire.Version(2, 13).pack())
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            said, complaints = process.communicate(timeout=5)
+            self.assertLess(time.monotonic() - began, 2)
+        self.assertEqual((process.returncode, complaints), (0, ""))
+        self.assertIn(f"Listening for control on tcp://127.0.0.1:{ports['control']}", said)
+        self.assertIn(f"Listening for data on tcp://127.0.0.1:{ports['data']}", said)
+        self.assertIn("live viewing is not served yet", said)
+
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            process = self.start("-C", f"tcp://127.0.0.1:{port}", "-D", ANY)
+            log, _ = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 1)
+        (line,) = [line for line in log.splitlines() if "lttng-relayd" in line]
+        self.assertIn(
+            f"lttng-relayd: cannot listen for control on 127.0.0.1:{port}: Address already in use", line
+        )
+        self.assertNotIn("Traceback", log)
+
+    def test_a_mistake(self):
+        process = self.start("-o", "relative")
+        said, complaints = process.communicate(timeout=10)
+        self.assertEqual((process.returncode, said), (1, ""))
+        self.assertEqual(complaints, "lttng-relayd: the output folder 'relative' is not absolute\n")
