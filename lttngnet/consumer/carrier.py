@@ -110,7 +110,7 @@ class Carrier:
         self.pauseProducing()
 
     def _tell_sources(self) -> None:
-        for kind in self._started:
+        for kind in sorted(self._started):
             source = self._sources[kind]
             if self._paused or self._muted:
                 source.pauseProducing()

@@ -1,0 +1,66 @@
+"""Imports point one way: a part knows only those that stand in its line."""
+
+import ast
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import lttngnet
+
+ROOT = Path(lttngnet.__file__).parent
+EVERYWHERE = {"errors", "interfaces", "ctf"}
+MAY_KNOW = {
+    "errors": set(),
+    "rundir": set(),
+    "startup": set(),
+    "uri": {"errors"},
+    "endpoints": {"uri"},
+    "ctf": set(),
+    "interfaces": {"ctf"},
+    "wire": {"uri", "errors"},
+    "logs": {"wire"},
+    "sources": {"wire", *EVERYWHERE},
+    "consumer": {"sources", "wire", *EVERYWHERE},
+    "sessiond": {"consumer", "sources", "wire", "uri", "endpoints", "rundir", "startup", *EVERYWHERE},
+    "relayd": {"wire", "uri", "endpoints", "rundir", "startup", *EVERYWHERE},
+    "client": {"wire", "uri", "errors", "rundir"},
+    "cli": {"client", "ctf", "uri", "errors", "rundir"},
+    "demo": {"cli", "sources", "rundir"},
+}
+NO_TWISTED = (
+    "ctf",
+    "uri",
+    "errors",
+    "rundir",
+    "logs",
+    "wire/codec",
+    "wire/framing",
+    "wire/relay",
+    "wire/records",
+)
+
+
+def imports(path):
+    """Yield the modules that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+class ImportTests(SynchronousTestCase):
+    def test_one_way(self):
+        for path in ROOT.rglob("*.py"):
+            part = path.relative_to(ROOT).with_suffix("").parts[0]
+            for name in imports(path):
+                package, _, known = name.partition(".")
+                known = known.partition(".")[0]
+                if package == "lttngnet" and known and known != part:
+                    self.assertIn(known, MAY_KNOW[part], f"{path} imports {name}")
+
+    def test_no_twisted_where_only_bytes_are_meant(self):
+        for path in ROOT.rglob("*.py"):
+            if str(path.relative_to(ROOT)).startswith(NO_TWISTED) and path.name != "taps.py":
+                found = [name for name in imports(path) if name.partition(".")[0] in ("twisted", "zope")]
+                self.assertEqual(found, [], path)
