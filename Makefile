@@ -26,12 +26,14 @@ venv: $(INSTALLED)-kernel
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "lttngnet needs Python 3.11 or newer; another one is named by: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV) \
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) \
 	    || { rm -rf $(VENV); echo "No virtual environment can be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
 # A file for each set of extras: what it was installed from is setup.cfg.
 $(INSTALLED)-%: setup.cfg setup.py | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@echo "Installing lttngnet into $(VENV), with the extras $*"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch '$@'
 
 clean:
