@@ -25,6 +25,7 @@ MAY_KNOW = {
     "relayd": {"wire", "uri", "endpoints", "rundir", "startup", *EVERYWHERE},
     "client": {"wire", "uri", "errors", "rundir"},
     "cli": {"client", "ctf", "uri", "errors", "rundir"},
+    "__main__": {"cli"},
     "demo": {"cli", "sources", "rundir", "wire"},
 }
 NO_TWISTED = (
