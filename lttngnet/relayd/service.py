@@ -5,9 +5,7 @@ A daemon that cannot start says so in one line and exits with status 1.
 
 import json
 import os
-import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +13,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
@@ -27,21 +25,17 @@ from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.tree import FOLDER_MODE
+from lttngnet.rundir import home
+from lttngnet.startup import CannotStart, end_by_signal
 from lttngnet.wire.relay import MAJOR, MINOR
 
 CONTROL_PORT, DATA_PORT = 5342, 5343
 FEWEST_DESCRIPTORS = 100  # of the genuine daemon's --fd-pool-size
 
 
-class CannotStart(SystemExit, Exception):
-    """Why the daemon cannot start: ends the process with status 1, and this line on standard error.
-
-    As an Exception it passes through twistd, which then removes its pid file and tells the process that
-    waits for the daemon; as a SystemExit it leaves no traceback.
-    """
-
-    def __init__(self, why: object) -> None:
-        super().__init__(f"lttng-relayd: {why}")
+def cannot_start(why: object) -> CannotStart:
+    """Return what to raise: one line, and status 1."""
+    return CannotStart("lttng-relayd", why)
 
 
 def listener(default_port: int) -> Callable[[str], str]:
@@ -118,17 +112,14 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except usage.UsageError as mistake:
-            raise CannotStart(mistake) from None
+            raise cannot_start(mistake) from None
 
     def postOptions(self) -> None:
         """Fill in what the environment says. Raises UsageError."""
         if self["group-output-by-session"] and self["group-output-by-host"]:
             raise usage.UsageError("output is grouped by session or by host, not both")
         if self["output"] is None:
-            home = os.environ.get("LTTNG_HOME") or os.environ.get("HOME")
-            if not home:
-                raise usage.UsageError("neither --output nor $LTTNG_HOME nor $HOME say where to write")
-            self["output"] = str(Path(home, "lttng-traces").absolute())
+            self["output"] = str(Path(home(os.environ), "lttng-traces").absolute())
         if not Path(self["output"]).is_absolute():
             raise usage.UsageError(f"the output folder {self['output']!r} is not absolute")
         self["disallow-clear"] = self["disallow-clear"] or "LTTNG_RELAYD_DISALLOW_CLEAR" in os.environ
@@ -174,7 +165,7 @@ class Listening(Service):
         failures: list[Failure] = []
         self._endpoint.listen(self._factory).addCallbacks(self._opened, failures.append)
         for failure in failures:
-            raise CannotStart(f"cannot listen for {self.name}{reason(failure)}") from None
+            raise cannot_start(f"cannot listen for {self.name}{reason(failure)}") from None
         super().privilegedStartService()
 
     def stopService(self) -> "Deferred[None] | None":
@@ -219,7 +210,7 @@ class RelayDaemon(MultiService):
                 os.chdir(self._options["working-directory"])
             Path(self._options["output"]).mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as problem:
-            raise CannotStart(problem) from None
+            raise cannot_start(problem) from None
         super().privilegedStartService()
         if self._options["live-port"]:
             self.log.warn(
@@ -229,26 +220,17 @@ class RelayDaemon(MultiService):
     def startService(self) -> None:
         """Say which ports are listened on. Raises CannotStart."""
         super().startService()
-        self._reactor.callWhenRunning(self._take_signals)
+        end_by_signal(self._reactor)
         if self._options["ports-file"]:
             try:
                 self._write_ports(Path(self._options["ports-file"]))
             except OSError as problem:
-                raise CannotStart(problem) from None
+                raise cannot_start(problem) from None
 
     def stopService(self) -> Any:
         """End every session, then stop to listen."""
         self._store.close()
         return super().stopService()
-
-    def _take_signals(self) -> None:
-        """Let signals end the process with status 0: twistd's own handlers let it die of the signal."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self._stop))
-
-    def _stop(self) -> None:
-        with suppress(ReactorNotRunning):  # a second signal
-            self._reactor.stop()
 
     def _write_ports(self, path: Path) -> None:
         """Write all at once, for who waits for the file to appear."""

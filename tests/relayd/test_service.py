@@ -12,7 +12,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.relayd.service import CannotStart, Options
+from lttngnet.relayd.service import Options
+from lttngnet.startup import CannotStart
 from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import Command, command
 

@@ -1,36 +1,23 @@
-"""A stream: its packets come on a data connection, what an index tells of them on the control connection.
-
-Either may be first. Both halves of an index entry are joined by the packet's net sequence number.
-"""
+"""A stream: its packets come on a data connection, everything else on the control connection."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
-from lttngnet.ctf.index import IndexEntry
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.chunk import Chunk
-from lttngnet.relayd.store.files import File, Files
+from lttngnet.relayd.store.files import Files
+from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
 
 METADATA = "metadata"  # the name that alone makes a stream a metadata stream
-NEVER = -1  # as a sequence number: none yet
 
 
 def reached(sequence: int, last: int) -> bool:
     """Tell whether ``sequence`` is ``last`` or after it, as 64-bit counters go round."""
     return (sequence - last) % (1 << 64) < 1 << 63
-
-
-class Packet(NamedTuple):
-    """Where a packet lies: from ``start`` to ``end`` in its trace file, to be told in that index file."""
-
-    start: int
-    end: int
-    index_file: File
 
 
 @dataclass(frozen=True)
@@ -77,14 +64,10 @@ class Stream:
         self._files: Files | None = None
         self._header: DataHeader | None = None  # of the packet that is being received
         self._start = 0  # where it begins
-        self._packets: dict[int, Packet] = {}  # received, and no index for them yet
-        self._indexes: dict[int, SendIndex] = {}  # received, and no packet for them yet
+        self._pairing = Pairing()
         self._rotation: Rotation | None = None
-        self._data_sequence = NEVER  # net sequence number of the packet received last
-        self._index_sequence = NEVER  # … of the index entry written last
-        self._packet_sequence = NEVER  # packet sequence number of that entry
-        self._indexed_end = 0  # where the packet of that entry ends
-        self._last: int | None = None  # … of the last packet that was sent, once the peer closes the stream
+        self._data_sequence = NEVER  # net sequence number of the packet that was received last
+        self._last: int | None = None  # … that was sent last, once the peer closes the stream
 
     @property
     def is_metadata(self) -> bool:
@@ -100,7 +83,7 @@ class Stream:
         """Tell whether something up to the packet with that net sequence number has not arrived."""
         arrived = self._data_sequence
         if self._index_minor is not None:
-            arrived = min(arrived, self._index_sequence)
+            arrived = min(arrived, self._pairing.net_sequence)
         return not reached(arrived, last)
 
     def open(self, chunk: Chunk) -> None:
@@ -131,25 +114,17 @@ class Stream:
             raise Refusal(Code.INVALID_PROTOCOL, f"stream {self.handle} can take no packet now")
         files = self._opened()
         if files.is_full(header.data_size):
-            self._retire(files.take_index())
+            self._pairing.retire(files.take_index())
             files.next()
-            self._indexed_end = 0
         self._header, self._start = header, files.data.size
 
     def _received(self, sequence: int, files: Files) -> None:
         self._data_sequence = sequence
         index_file = files.index()
         if index_file is not None:
-            packet = Packet(self._start, files.data.size, index_file)
-            index = self._indexes.pop(sequence, None)
-            if index is None:
-                self._packets[sequence] = packet
-            else:
-                self._write_entry(packet, index)
+            self._pairing.add_packet(sequence, Packet(self._start, files.data.size, index_file))
         self._rotate_if_due()
         self._close_if_due()
-
-    # ------------------------------------------------------------ indexes
 
     def add_index(self, index: SendIndex) -> None:
         """Write what an index tells of a packet, as soon as the packet is here.
@@ -160,40 +135,10 @@ class Stream:
         """
         if not index.packet_size:
             return  # a beacon: nothing was recorded
-        if self._index_minor is None or index.net_sequence in self._indexes:
-            raise Refusal(Code.UNKNOWN, f"no index {index.net_sequence} of stream {self.handle} is due")
-        packet = self._packets.pop(index.net_sequence, None)
-        if packet is None:
-            self._indexes[index.net_sequence] = index
-        else:
-            self._write_entry(packet, index)
-            self._rotate_if_due()
-
-    def _write_entry(self, packet: Packet, index: SendIndex) -> None:
-        entry = IndexEntry(
-            packet.start,
-            index.packet_size,
-            index.content_size,
-            index.timestamp_begin,
-            index.timestamp_end,
-            index.events_discarded,
-            index.stream_class,
-            index.stream_instance,
-            index.packet_sequence,
-        )
-        packet.index_file.append(entry.pack())
-        self._index_sequence = index.net_sequence
-        if index.packet_sequence is not None:
-            self._packet_sequence = index.packet_sequence
-        if self._files is not None and packet.index_file is self._files.index_file:
-            self._indexed_end = packet.end
-        else:
-            self._retire(packet.index_file)
-
-    def _retire(self, index_file: File | None) -> None:
-        """Close an index file that gets no more packets, unless one waits for its index still."""
-        if index_file and not any(packet.index_file is index_file for packet in self._packets.values()):
-            index_file.close()
+        if self._index_minor is None:
+            raise Refusal(Code.UNKNOWN, f"stream {self.handle} has no index")
+        self._pairing.add_index(index)
+        self._rotate_if_due()
 
     # ------------------------------------------------------------ metadata
 
@@ -236,7 +181,7 @@ class Stream:
         """Move once all packets of the old chunk are here, with their index entries."""
         if self._rotation is None:
             return
-        if self._index_minor is None or reached(self._packet_sequence + 1, self._rotation.position):
+        if self._index_minor is None or reached(self._pairing.packet_sequence + 1, self._rotation.position):
             self._rotate()
 
     def _rotate(self) -> None:
@@ -244,32 +189,24 @@ class Stream:
         assert rotation is not None
         try:
             old, new = self._opened(), None
-            end = self._indexed_end if self._index_minor is not None else old.data.size
+            end = self._pairing.end if self._index_minor is not None else old.data.size
             has_surplus = old.data.size > end and not self.is_metadata
             if rotation.chunk is not None:
                 new = self._files_in(rotation.chunk)
                 if has_surplus:
-                    self._move_surplus(old, new, end)
+                    old.data.move_tail(end, new.data)
+                    self._pairing.move(end, old, new)
             elif has_surplus:
                 raise Refusal(
                     Code.FILE_CREATION_ERROR, f"stream {self.handle} has packets and no chunk for them"
                 )
-            self._files, self._indexed_end = new, 0
+            self._files = new
             self._start -= end  # of a packet whose rest is still to come
-            self._retire(old.take_index())
+            self._pairing.retire(old.take_index())
             old.close()
         finally:
             if rotation.chunk is not None:
                 rotation.chunk.release()
-
-    def _move_surplus(self, old: Files, new: Files, end: int) -> None:
-        """Move what lies behind ``end`` to the new files, with all that waits for its index there."""
-        old.data.move_tail(end, new.data)
-        for sequence, packet in self._packets.items():
-            if packet.index_file is old.index_file:
-                index_file = new.index()
-                assert index_file is not None
-                self._packets[sequence] = Packet(packet.start - end, packet.end - end, index_file)
 
     # ------------------------------------------------------------ the end
 
@@ -287,20 +224,15 @@ class Stream:
         if self._last is None:
             return
         if self._last in (NEVER, NO_SEQUENCE):
-            self._packets.clear()
-            if self._indexes:
-                self._last = max(self._indexes)
+            waiting = self._pairing.drop_packets()
+            self._last = self._last if waiting is None else waiting
         if reached(self._data_sequence, self._last):
             self.close()
 
     def close(self) -> None:
         """Let go of all files now, whatever is missing. Raises OSError."""
         self._gone(self)
-        indexes = {packet.index_file for packet in self._packets.values()}
-        self._packets.clear()
-        self._indexes.clear()
-        for index_file in indexes:
-            index_file.close()
+        self._pairing.close()
         rotation, self._rotation = self._rotation, None
         files, self._files = self._files, None
         if files is not None:

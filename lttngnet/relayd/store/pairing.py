@@ -1,0 +1,118 @@
+"""Index entries of a stream: each is made of two halves, which come on two connections, in any order.
+
+The data connection brings a packet, the control connection what an index tells of it. They are joined by
+the packet's net sequence number, and written in the order in which they become complete.
+"""
+
+from typing import NamedTuple
+
+from lttngnet.ctf.index import IndexEntry
+from lttngnet.errors import Code
+from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store.files import File, Files
+from lttngnet.wire.relay import SendIndex
+
+NEVER = -1  # as a sequence number: none yet
+
+
+class Packet(NamedTuple):
+    """Where a packet lies: from ``start`` to ``end`` in its trace file, to be told in that index file."""
+
+    start: int
+    end: int
+    index_file: File
+
+
+class Pairing:
+    """Joins the halves, and writes the entries.
+
+    Attributes:
+        net_sequence: net sequence number of the entry that was written last.
+        packet_sequence: its packet sequence number.
+        end: where its packet ends in the present trace file; 0 if it lies in one before.
+    """
+
+    def __init__(self) -> None:
+        self.net_sequence = NEVER
+        self.packet_sequence = NEVER
+        self.end = 0
+        self._packets: dict[int, Packet] = {}  # received, and no index for them yet
+        self._indexes: dict[int, SendIndex] = {}  # received, and no packet for them yet
+        self._retired: set[File] = set()  # get no more packets, and a packet of theirs waits for its index
+
+    def add_packet(self, sequence: int, packet: Packet) -> None:
+        """Take a packet that is received as a whole. Raises OSError."""
+        index = self._indexes.pop(sequence, None)
+        if index is None:
+            self._packets[sequence] = packet
+        else:
+            self._write(packet, index)
+
+    def add_index(self, index: SendIndex) -> None:
+        """Take what an index tells of a packet.
+
+        Raises:
+            Refusal: the packet has an index already, which waits for it.
+            OSError: the entry cannot be written.
+        """
+        if index.net_sequence in self._indexes:
+            raise Refusal(Code.UNKNOWN, f"a second index {index.net_sequence} of stream {index.stream}")
+        packet = self._packets.pop(index.net_sequence, None)
+        if packet is None:
+            self._indexes[index.net_sequence] = index
+        else:
+            self._write(packet, index)
+
+    def retire(self, index_file: File | None) -> None:
+        """Begin another trace file: this was the index of the one before, and closes when it is complete."""
+        self.end = 0
+        if index_file is not None:
+            self._retired.add(index_file)
+            self._close_if_complete(index_file)
+
+    def move(self, start: int, old: Files, new: Files) -> None:
+        """Move the packets that lie behind ``start`` and wait for their index to the new files."""
+        for sequence, packet in self._packets.items():
+            if packet.index_file is old.index_file:
+                index_file = new.index()
+                assert index_file is not None
+                self._packets[sequence] = Packet(packet.start - start, packet.end - start, index_file)
+
+    def drop_packets(self) -> int | None:
+        """Wait for no more indexes; return the highest number of those whose packet is still to come."""
+        self._packets.clear()
+        return max(self._indexes, default=None)
+
+    def close(self) -> None:
+        """Wait for nothing any more, and close the files before the present ones."""
+        self._packets.clear()
+        self._indexes.clear()
+        for index_file in self._retired:
+            index_file.close()
+        self._retired.clear()
+
+    def _write(self, packet: Packet, index: SendIndex) -> None:
+        entry = IndexEntry(
+            packet.start,
+            index.packet_size,
+            index.content_size,
+            index.timestamp_begin,
+            index.timestamp_end,
+            index.events_discarded,
+            index.stream_class,
+            index.stream_instance,
+            index.packet_sequence,
+        )
+        packet.index_file.append(entry.pack())
+        self.net_sequence = index.net_sequence
+        if index.packet_sequence is not None:
+            self.packet_sequence = index.packet_sequence
+        if packet.index_file in self._retired:
+            self._close_if_complete(packet.index_file)
+        else:
+            self.end = packet.end
+
+    def _close_if_complete(self, index_file: File) -> None:
+        if not any(packet.index_file is index_file for packet in self._packets.values()):
+            self._retired.discard(index_file)
+            index_file.close()
