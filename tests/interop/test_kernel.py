@@ -11,7 +11,7 @@ from unittest import skipIf
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.utils import getProcessOutput
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from lttngnet.sessiond.domains.kernel import KernelDomain
@@ -29,6 +29,11 @@ else:
 EVENT = re.compile(r"^\[\S+\] (?:\(\S+\) )?(?:\S+ )?(\w+): \{ cpu_id", re.MULTILINE)
 LOST = re.compile(r"Tracer (?:discarded (\d+)|may have discarded) events")
 COPY = ["if=/dev/zero", "of=/dev/null", "bs=1"]
+
+
+def run(*command):
+    """Run a command in a thread. Not as a process of the reactor: under pytest that has no signals."""
+    return deferToThread(subprocess.run, command, capture_output=True, check=True)
 
 
 class FolderSink:
@@ -88,7 +93,7 @@ class KernelTests(TestCase):
         """Trace while a command runs."""
         await self.source.start(self.sink)
         await self.domain.start()
-        await getProcessOutput(which(command[0]), command[1:], os.environ, errortoo=True)
+        await run(*command)
         await self.domain.stop()
         await self.source.stop()
 
@@ -129,7 +134,7 @@ class KernelTests(TestCase):
     async def test_nothing_before_the_start(self):
         await self.domain.enable_events("channel0", ["sched_switch"], {})
         await self.attach()
-        await getProcessOutput(which("true"))
+        await run("true")
         self.assertEqual([each.total for each in self.instances()[0].stats().values()], [0] * os.cpu_count())
 
     async def test_chosen_events_in_two_channels(self):
@@ -151,7 +156,7 @@ class KernelTests(TestCase):
         self.source.pauseProducing()
         await self.source.start(self.sink)
         await self.domain.start()
-        await getProcessOutput(which("dd"), [*COPY, "count=40000"], os.environ, errortoo=True)
+        await run("dd", *COPY, "count=40000")
         await self.domain.stop()
         self.source.resumeProducing()
         await self.source.stop()
