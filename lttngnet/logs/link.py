@@ -6,6 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from struct import Struct
 from threading import Event, Lock, Thread
 
 from lttngnet.errors import WireError
@@ -19,8 +20,13 @@ LONGEST_PAUSE = 4.0
 """Seconds between two looks for a daemon, at most."""
 
 
+_CREDENTIALS = Struct("=3i")  # struct ucred: pid, uid, gid
+
+
 class Link:
     """Finds the daemon at a path, also one that comes later or comes again, and does what it says.
+
+    Only root's daemon and those of our own user are obeyed.
 
     Args:
         path: of the daemon's socket.
@@ -110,6 +116,8 @@ class Link:
             frames = Frames(TALK_LIMIT)
             try:
                 talk.connect(os.fspath(self.path))
+                if _user(talk) not in (0, os.geteuid()):
+                    raise PermissionError("what we log is no other user's business")
                 talk.sendall(say(Register(os.getpid(), _procname())))
                 while not self._over:
                     data, descriptors, _, _ = socket.recv_fds(talk, 1 << 16, 16, socket.MSG_CMSG_CLOEXEC)
@@ -157,6 +165,12 @@ class Link:
         self._changed()
         for outlet in dropped.values():
             outlet.close()
+
+
+def _user(talk: socket.socket) -> int:
+    """Return who is at the other end."""
+    _, uid, _ = _CREDENTIALS.unpack(talk.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return int(uid)
 
 
 def _procname() -> str:

@@ -91,7 +91,8 @@ class RecordsSource:
             self._is_active = False
             self._listen()
             for program in list(self._programs):
-                program.drain()
+                if program.stream is not None:
+                    program.drain()
             self._flush()
 
     def close(self) -> None:
