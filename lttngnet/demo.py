@@ -66,6 +66,8 @@ class Stage:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all processes, in the reverse order of their start; show their logs if something failed."""
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C shall leave nothing behind
+            signal.signal(number, signal.SIG_IGN)
         for _, process in reversed(self._processes):
             process.terminate()
             try:
