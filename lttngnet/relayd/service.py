@@ -256,10 +256,8 @@ def makeService(options: Options) -> RelayDaemon:
     grouping = Grouping.SESSION if options["group-output-by-session"] else Grouping.HOST
     store = Store(Path(options["output"]), grouping, not options["disallow-clear"])
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
-    for what, factory in (
-        ("control", ControlFactory(store)),
-        ("data", DataFactory(store)),
-    ):
+    for what, factory in (("control", ControlFactory(store)), ("data", DataFactory(store))):
+        factory.noisy = options["verbose"] > 0
         endpoint = serverFromString(reactor, options[f"{what}-port"])
         Listening(what, endpoint, factory).setServiceParent(daemon)
     return daemon
