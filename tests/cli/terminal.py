@@ -51,7 +51,11 @@ class TerminalCase(SynchronousTestCase):
     def setUp(self):
         self.home = Path(self.mktemp()).resolve()
         self.home.mkdir(parents=True)
-        self.patch(os, "environ", os.environ | {"HOME": str(self.home), "LTTNG_HOME": ""})
+        self.patch(
+            os,
+            "environ",
+            os.environ | {"HOME": str(self.home), "LTTNG_HOME": "", "LTTNG_RUNDIR": "/run/fake"},
+        )
         self.daemon = Memory()
         self.start_daemon(self.daemon)
 
