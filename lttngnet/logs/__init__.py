@@ -10,6 +10,8 @@ while no session wants anything, logging works, costs and looks as ever. While o
 * The program is never made to wait, and nothing of this raises. What the socket has no room for is dropped
   and counted; the trace shows how many (``events_discarded``).
 * A forked child is a process of its own: it registers by itself, at the latest when it logs something.
+* A thread listens to each daemon. From 3.12 on Python warns (DeprecationWarning) when a process that has
+  threads forks.
 
 The daemon's socket is looked for in ``$LTTNG_RUNDIR`` if that is set; otherwise both in ``/run/lttng``
 (the daemon of root) and in ``$LTTNG_HOME/.lttng`` or ``$HOME/.lttng`` (one's own): each daemon that is there

@@ -86,6 +86,7 @@ class EndToEndTests(TestCase):
         self.environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "ignore::DeprecationWarning",  # from 3.12: a process with threads forks
             "LTTNG_RUNDIR": str(self.folder),
             "LTTNGNET_REGISTER_TIMEOUT": "10000",
         }

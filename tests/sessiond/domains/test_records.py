@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from tempfile import mkdtemp
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
@@ -269,6 +269,7 @@ class ApplicationTests(DomainTestCase):
         self.assertTrue(program.transport.disconnected)
         self.assertEqual(len(self.applications), 0)
 
+    @settings(deadline=None)
     @given(st.binary(max_size=50).map(frame) | st.binary(min_size=4, max_size=50))
     def test_garbage(self, garbage):
         """A program that talks nonsense is dropped; half a message waits, in bounded room."""
