@@ -1,8 +1,8 @@
 """The kernel's tracefs: instances of our own, their buffers, switches and counters.
 
 An instance is a directory under ``instances/`` with buffers, event switches and a clock of its own. Ours are
-called ``lttng-…-PID`` after the daemon that made them, so that a later one can tell which were left behind.
-The top instance is never touched.
+called ``lttng-…-PID.NAMESPACE`` after the daemon that made them, so that a later one can tell which were left
+behind: containers share one tracefs, and not their process ids. The top instance is never touched.
 
 Writing to some of the files takes a while: all events on or off, 0.2 s. Do it in a thread.
 
@@ -26,7 +26,7 @@ from lttngnet.sources.ftrace.names import KernelEvent
 
 PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 PREFIX = "lttng-"
-_OURS = re.compile(rf"{PREFIX}.*-(?P<pid>\d+)")
+_OURS = re.compile(rf"{PREFIX}.*-(?P<pid>\d+)\.(?P<namespace>\d+)")
 
 
 class TracefsError(Exception):
@@ -144,6 +144,21 @@ class Instance:
             ) from problem
 
 
+def process_namespace() -> int:
+    """Return the number of the namespace in which we have our process id."""
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
 class Tracefs:
     """A tracefs that is mounted at ``root``."""
 
@@ -187,12 +202,12 @@ class Tracefs:
     def create(self, name: str, options: BufferOptions) -> Instance:
         """Make an instance that does not record yet, with no event switched on.
 
-        The name is completed with our prefix and process id.
+        The name is completed with our prefix, process id and namespace.
 
         Raises:
             TracefsError: the kernel refused, for instance because there is one of that name.
         """
-        path = self.root / "instances" / f"{PREFIX}{name}-{os.getpid()}"
+        path = self.root / "instances" / f"{PREFIX}{name}-{os.getpid()}.{process_namespace()}"
         try:
             self._make_directory(path)
         except OSError as problem:
@@ -230,9 +245,10 @@ class Tracefs:
 
     def remove_leftovers(self) -> None:
         """Remove the instances of session daemons that are no more."""
+        namespace = process_namespace()
         for path in (self.root / "instances").iterdir():
             match = _OURS.fullmatch(path.name)
-            if match and not Path("/proc", match["pid"]).exists():
+            if match and int(match["namespace"]) == namespace and _is_gone(int(match["pid"])):
                 try:
                     self.remove(Instance(path))
                 except TracefsError as problem:

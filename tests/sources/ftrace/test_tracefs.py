@@ -13,6 +13,7 @@ from lttngnet.sources.ftrace.tracefs import (
     Tracefs,
     TracefsError,
     TracefsUnavailable,
+    process_namespace,
 )
 from tests.sources.ftrace.made_up_tracefs import FILES, MadeUpTracefs, make_instance, set_stats
 
@@ -28,7 +29,7 @@ class InstanceTests(SynchronousTestCase):
 
     def test_made_ready(self):
         instance = self.tracefs.create("s1-channel0", BufferOptions(size_kib=8192, overwrite=True))
-        self.assertEqual(instance.path.name, f"lttng-s1-channel0-{os.getpid()}")
+        self.assertEqual(instance.path.name, f"lttng-s1-channel0-{os.getpid()}.{process_namespace()}")
         for name, text in (
             ("tracing_on", "0"),
             ("trace_clock", "mono"),
@@ -134,14 +135,16 @@ class TracefsTests(SynchronousTestCase):
 
     def test_leftovers(self):
         folder = self.root / "instances"
-        ours, theirs, alive = f"lttng-s1-{DEAD}", "trace-cmd", f"lttng-s1-{os.getppid()}"
-        for name in (ours, theirs, alive):
+        here = process_namespace()
+        ours, alive = f"lttng-s1-{DEAD}.{here}", f"lttng-s1-{os.getppid()}.{here}"
+        theirs, elsewhere = "trace-cmd", f"lttng-s1-{DEAD}.{here + 1}"
+        for name in (ours, alive, theirs, elsewhere):
             make_instance(folder / name)
         self.tracefs.remove_leftovers()
-        self.assertEqual([path.name for path in self.tracefs.instances], sorted((theirs, alive)))
+        self.assertEqual({path.name for path in self.tracefs.instances}, {alive, theirs, elsewhere})
 
     def test_leftover_that_is_still_read(self):
-        make_instance(self.root / f"instances/lttng-s1-{DEAD}")
+        make_instance(self.root / f"instances/lttng-s1-{DEAD}.{process_namespace()}")
         with capturedLogs() as logs:
             Tracefs(self.root).remove_leftovers()
         self.assertEqual([event["log_level"].name for event in logs], ["warn"])
