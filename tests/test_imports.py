@@ -18,7 +18,7 @@ MAY_KNOW = {
     "ctf": set(),
     "interfaces": {"ctf"},
     "wire": {"uri", "errors"},
-    "logs": {"wire"},
+    "logs": {"wire", "errors"},
     "sources": {"wire", *EVERYWHERE},
     "consumer": {"sources", "wire", *EVERYWHERE},
     "sessiond": {"consumer", "sources", "wire", "uri", "endpoints", "rundir", "startup", *EVERYWHERE},
