@@ -16,6 +16,7 @@ from lttngnet.relayd.service import Options
 from lttngnet.startup import CannotStart
 from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import Command, command
+from tests.relayd.talking import packet
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
 ANY = "tcp://127.0.0.1:0"
@@ -94,29 +95,62 @@ class ProcessTests(SynchronousTestCase):
             process.kill()
         process.communicate()
 
-    def ports(self, process):
-        """Wait for the file that tells the ports: the log says something whenever something happens."""
-        file = self.folder / "ports.json"
+    def until(self, condition, process):
+        """Wait for a condition, and fail if the daemon ends before."""
         end = time.monotonic() + 10
-        while not file.exists():
-            self.assertTrue(process.poll() is None and time.monotonic() < end, "the daemon did not start")
-            select.select([process.stdout], [], [], 0.02)
+        while not condition():
+            self.assertTrue(process.poll() is None and time.monotonic() < end, "the daemon does not do it")
+            select.select([], [], [], 0.01)
+
+    def ports(self, process):
+        file = self.folder / "ports.json"
+        self.until(file.exists, process)
         return json.loads(file.read_text())
 
-    def test_from_start_to_end(self):
+    def test_from_start_to_end_with_a_session_open(self):
         process = self.start("-C", ANY, "-D", ANY, "--ports-file", "ports.json", "-L", "tcp://localhost:5344")
         ports = self.ports(process)
-        with socket.create_connection(("127.0.0.1", ports["control"]), 5) as control:
-            control.sendall(command(Command.VERSION, wire.Version(2, 13).pack()))
-            self.assertEqual(control.recv(100), wire.Version(2, 13).pack())
+        with (
+            socket.create_connection(("127.0.0.1", ports["control"]), 5) as control,
+            socket.create_connection(("127.0.0.1", ports["data"]), 5) as data,
+        ):
+            for question, size in (
+                (command(Command.VERSION, wire.Version(2, 10).pack()), 8),
+                (command(Command.CREATE_SESSION, wire.CreateSession("walk", "vm").pack(10)), 12),
+                (command(Command.ADD_STREAM, wire.AddStream("chan_0", "/vm/walk/ust").pack(10)), 12),
+            ):
+                control.sendall(question)
+                self.assertEqual(len(control.recv(100)), size)
+            data.sendall(packet(1, 0, b"x" * 6) + packet(1, 1, b"y" * 6)[:-2])
+            file = self.folder / "out/vm/walk/ust/chan_0"
+            self.until(lambda: file.stat().st_size == 12, process)
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             said, complaints = process.communicate(timeout=5)
             self.assertLess(time.monotonic() - began, 2)
         self.assertEqual((process.returncode, complaints), (0, ""))
+        self.assertEqual(file.read_bytes(), b"xxxxxx\0\0yyyy")
         self.assertIn(f"Listening for control on tcp://127.0.0.1:{ports['control']}", said)
         self.assertIn(f"Listening for data on tcp://127.0.0.1:{ports['data']}", said)
         self.assertIn("live viewing is not served yet", said)
+
+    def test_detached(self):
+        """It has the umask of its caller; where it detaches, twistd's own would be 077."""
+        pid_file, ports = self.folder / "pid", self.folder / "ports.json"
+        words = ["-C", ANY, "-D", ANY, "-o", self.folder / "out", "--ports-file", ports]
+        subprocess.run(
+            [*TWISTD[:-2], f"--pidfile={pid_file}", "lttng-relayd", *words],
+            cwd=self.folder,
+            umask=0o027,
+            check=True,
+            timeout=10,
+        )
+        descriptor = os.pidfd_open(int(pid_file.read_text()))
+        self.addCleanup(os.close, descriptor)
+        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        self.assertTrue(select.select([descriptor], [], [], 5)[0], "it does not end")
+        self.assertEqual((self.folder / "out").stat().st_mode & 0o777, 0o750)
+        self.assertFalse(pid_file.exists())
 
     def test_a_port_that_is_taken(self):
         with socket.socket() as taken:
