@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from struct import Struct
 
 PACKET_HEADER = Struct("<I16sIQQQQQQQI")
-"""Packet header and context as `lttngnet.sources.ftrace.tsdl` declares them."""
+"""Packet header and context as `lttngnet.sources.ftrace.preamble` declares them."""
 MAGIC = 0xC1FC1FC1
 
 PAGE_HEADER = Struct("<QQ")

@@ -22,9 +22,9 @@ from lttngnet.ctf.packet import Packet
 from lttngnet.interfaces import IPacketSource
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
+from lttngnet.sources.ftrace.preamble import Origin, describe_trace
 from lttngnet.sources.ftrace.stream import Channel, Converter, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
-from lttngnet.sources.ftrace.tsdl import Origin, describe_trace
 
 try:
     from lttngnet.sources.ftrace.convert_numpy import convert

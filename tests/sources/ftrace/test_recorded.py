@@ -17,9 +17,9 @@ from lttngnet.sources.ftrace import convert as with_stdlib
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.names import lttng_event_name
-from lttngnet.sources.ftrace.source import Channel, CpuStream, ReadBuffer
+from lttngnet.sources.ftrace.preamble import Origin, describe_trace
+from lttngnet.sources.ftrace.stream import Channel, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
-from lttngnet.sources.ftrace.tsdl import Origin, describe_trace
 
 try:
     from lttngnet.sources.ftrace import convert_numpy as with_numpy
