@@ -44,20 +44,20 @@ class DataChannel(Protocol):
             self._hang_up("a defect of ours")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End the session if there will be no rest of a packet, or no packet that an index waits for."""
+        """Abort the session if the rest of a packet will never come."""
         if self._session is None:
             return
         if self._packets.inside:
             self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
             self._session.abort()
-        elif self._session.has_ended:
-            self._session.abort()
+        self._session.end_feeding()
 
     def _stream(self, header: DataHeader) -> Stream:
         if self._session is None:
             self._session = self._store.session_of(header.stream)
             if self._session is None:
                 raise Refusal(Code.UNKNOWN, f"no session has a stream {header.stream}")
+            self._session.begin_feeding()
         return self._session.stream(header.stream)
 
     def _hang_up(self, why: str) -> None:

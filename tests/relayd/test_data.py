@@ -241,6 +241,14 @@ class DisconnectTests(DataTestCase):
         self.client.data.close()
         self.assertEqual(self.relay.store.sessions, {})
 
+    def test_data_goes_before_the_control(self):
+        first, second = self.client.stream("chan_0", "chan_1")
+        self.client.packet(first, 0)
+        self.client.data.close()
+        self.client.index(second, 0)
+        self.client.control.close()
+        self.assertEqual(self.relay.store.sessions, {})
+
     def test_data_goes_alone(self):
         (stream,) = self.client.stream()
         self.client.packet(stream, 0)

@@ -22,9 +22,17 @@ ARCHIVES = PurePosixPath("archives")
 class Chunk:
     """A trace chunk on disk.
 
+    Args:
+        tree: the output folder.
+        session: folder of the session in it.
+        number: see below.
+        created: seconds since the epoch.
+        override: see below.
+        folder: where it begins; None for a folder that is named as the chunk.
+        gone: told when the last reference goes.
+
     Attributes:
         number: as the session daemon counts.
-        created: seconds since the epoch.
         override: name of its folder, where that is not made of those two (snapshots); else empty.
         folder: where it lies now, relative to the session's folder.
     """
@@ -40,7 +48,6 @@ class Chunk:
         gone: Callable[["Chunk"], None],
     ) -> None:
         self.number = number
-        self.created = created
         self.override = override
         self._ended: str | None = None  # when it was closed
         self._command: CloseCommand | None = None

@@ -65,7 +65,6 @@ class Session:
 
     Attributes:
         streams: the open ones, by handle.
-        has_ended: whether the control connection is gone.
         has_written: whether there is anything of it to keep in its folder.
     """
 
@@ -88,7 +87,9 @@ class Session:
         self._has_rotated = False
         self._handles = handles
         self._gone = gone
-        self.has_ended = False
+        self._feeders = 0  # data connections that are open …
+        self._was_fed = False  # … and whether there ever was one
+        self._has_ended = False
 
     def stream(self, handle: int) -> Stream:
         """Return an open stream of this session. Raises Refusal."""
@@ -190,13 +191,13 @@ class Session:
             raise Refusal(Code.INVALID_PROTOCOL, f"chunk {wanted.chunk} is not the one to close")
         if wanted.command is CloseCommand.DELETE and not self.facts.allows_clear:
             raise Refusal(Code.INVALID_PROTOCOL, "clearing traces is not allowed here")
+        chunk.close(wanted.closed, wanted.command)
         keeps_place = wanted.command in (None, CloseCommand.NO_OPERATION)
         if self._chunk and chunk is not self._chunk and self._chunk.folder == NEW:
             to_root = wanted.command is CloseCommand.DELETE and not has_rotated
             self._chunk.move(ROOT if to_root else PurePosixPath(self._chunk.name))
         if keeps_place and not chunk.override:
             chunk.move(PurePosixPath(chunk.name) if has_rotated else ROOT)
-        chunk.close(wanted.closed, wanted.command)
         self._has_rotated = has_rotated or wanted.command is CloseCommand.MOVE_TO_COMPLETED
         self._release_chunk(chunk)
         if chunk.override:
@@ -209,22 +210,38 @@ class Session:
 
     # ------------------------------------------------------------ the end
 
+    def begin_feeding(self) -> None:
+        """A data connection brings packets for this session from now on."""
+        self._feeders += 1
+        self._was_fed = True
+
+    def end_feeding(self) -> None:
+        """It is gone."""
+        self._feeders -= 1
+        self._abort_if_stranded()
+
     def end(self) -> None:
         """The control connection is gone: close what is complete; the rest as its data comes in."""
-        if self.has_ended:
+        if self._has_ended:
             return
         for stream in list(self.streams.values()):
             self._quietly(stream.finish)
         for chunk in (self._closing, self._chunk):
             if chunk is not None:
                 self._quietly(partial(self._release_chunk, chunk))
-        self.has_ended = True
+        self._has_ended = True
         self._gone_if_empty()
+        self._abort_if_stranded()
 
     def abort(self) -> None:
         """Close all streams now, whatever is missing."""
         for stream in list(self.streams.values()):
             self._quietly(stream.close)
+
+    def _abort_if_stranded(self) -> None:
+        """Close the streams whose rest nobody is left to bring."""
+        if self._has_ended and self._was_fed and not self._feeders:
+            self.abort()
 
     def _release_chunk(self, chunk: Chunk) -> None:
         if chunk is self._closing:
@@ -238,7 +255,7 @@ class Session:
         self._gone_if_empty()
 
     def _gone_if_empty(self) -> None:
-        if self.has_ended and not self.streams:
+        if self._has_ended and not self.streams:
             self._gone(self)
 
     def _quietly(self, act: Callable[[], None]) -> None:
