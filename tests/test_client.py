@@ -149,6 +149,15 @@ class FailureTests(DaemonCase):
         error = await self.failure((await self.connect()).create("x" * 70_000))
         self.assertIs(error.code, Code.INVALID)
 
+    async def test_what_is_not_utf_8(self):
+        daemon = await self.connect()
+        for attempt in daemon.create("\udcff"), daemon.create("x", Output(path="/\udcff")):
+            error = await self.failure(attempt)
+            self.assertEqual(
+                (error.code, str(error)), (Code.INVALID, "what CreateSession was told is not UTF-8")
+            )
+        self.assertEqual(self.fake.asked, [])
+
     async def test_no_daemon(self):
         error = await self.failure(client.connect(reactor, "/nowhere"))
         self.assertIs(error.code, Code.NO_SESSIOND)

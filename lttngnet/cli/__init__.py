@@ -53,7 +53,7 @@ class Verbs(click.Group):
 @click.pass_context
 def main(ctx: click.Context, rundir: str | None, quiet: bool) -> None:
     """Read what stands before the verb."""
-    ctx.obj = Terminal(rundir, quiet)
+    ctx.obj = Terminal(rundir or None, quiet)
 
 
 for verb in (

@@ -55,6 +55,8 @@ def enable_consumer(
     name = terminal.session(name)
     enable = enable or uri is not None or not settings
 
+    said: list[str] = []
+
     async def conversation(daemon: "Daemon") -> tuple[str, str]:
         session = daemon.handle(name)
         template = path = ""
@@ -64,21 +66,19 @@ def enable_consumer(
         if enable:
             path = await session.enable_consumer()
             said.extend(["Consumer enabled successfully", f"The trace goes to {path}"])
+        else:
+            said.append("Not enabled yet: `lttngnet enable-consumer` does it.")
         return template, path
 
-    said: list[str] = []
     for output, _ in settings:
         terminal.warn(*output.warnings)
     try:
         template, path = terminal.ask(conversation, wait="Connecting")
-    except BaseException:
-        if said and not as_json:  # what was done before it failed
+    finally:  # also what was done before it failed
+        if said and not as_json:
             terminal.say("\n".join(said))
-        raise
-    if not enable:
-        said.append("Not enabled yet: `lttngnet enable-consumer` does it.")
-    facts = {"name": name, "output": template or None, "enabled": enable, "path": path or None}
-    terminal.tell(facts, "\n".join(said), as_json)
+    if as_json:
+        terminal.show_json({"name": name, "output": template, "enabled": enable, "path": path})
 
 
 @click.command()

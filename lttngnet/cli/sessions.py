@@ -70,7 +70,7 @@ def create(
 def start(terminal: Terminal, name: str | None) -> None:
     """Start tracing."""
     name = terminal.session(name)
-    terminal.ask(lambda daemon: daemon.handle(name).start(), wait="Starting to trace")
+    terminal.ask(lambda daemon: daemon.handle(name).start())
     terminal.say(f"Tracing started for session {name}.")
 
 

@@ -87,9 +87,16 @@ class Terminal:
         if not self.quiet:
             click.echo(text)
 
+    def show_json(self, facts: Any) -> None:
+        """Tell facts as JSON."""
+        click.echo(json.dumps(facts, indent=2))
+
     def show(self, facts: Any, text: str, as_json: bool) -> None:
         """Tell what was asked for: facts as JSON, or the text about them."""
-        click.echo(json.dumps(facts, indent=2) if as_json else text)
+        if as_json:
+            self.show_json(facts)
+        else:
+            click.echo(text)
 
     def tell(self, facts: Any, text: str, as_json: bool) -> None:
         """Tell what was done: facts as JSON where they are asked for, or the text about them."""

@@ -68,7 +68,7 @@ def view(
         )
     if not (brief or as_json):
         if viewer or shutil.which(VIEWER):
-            sys.exit(_run([*shlex.split(viewer or VIEWER), *map(str, traces)]))
+            sys.exit(_run(viewer or VIEWER, traces))
         terminal.warn(f"{_GET_IT}; this is what the indexes tell")
     _summarize(terminal, traces, folder, as_json)
 
@@ -90,12 +90,12 @@ def _folder(terminal: Terminal, name: str, relay_output: Path | None) -> Path:
     return folder
 
 
-def _run(command: list[str]) -> int:
+def _run(viewer: str, traces: list[Path]) -> int:
     """Run the viewer, and return its exit status as a shell would."""
     try:
-        status = subprocess.run(command, check=False).returncode
-    except OSError as problem:
-        raise click.ClickException(f"{command[0]}: {problem.strerror}") from None
+        status = subprocess.run([*shlex.split(viewer), *traces], check=False).returncode
+    except (OSError, ValueError) as problem:  # there is no such command, or a quotation mark is missing
+        raise click.ClickException(f"the viewer {viewer!r} cannot be run: {problem}") from None
     return status if status >= 0 else 128 - status
 
 
@@ -105,11 +105,11 @@ def _summarize(terminal: Terminal, traces: list[Path], folder: Path, as_json: bo
     except ValueError as problem:
         raise click.ClickException(str(problem)) from None
     if as_json:
-        terminal.show([stream.to_dict() for stream in streams], "", as_json)
+        terminal.show_json([stream.to_dict() for stream in streams])
         return
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = 200  # in a file or a pipe, a row is a line
     console.print(summary.table(streams))

@@ -1,6 +1,7 @@
 """A session daemon and its sessions, as a client sees them: an AMP command behind every method."""
 
 import errno
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -167,6 +168,7 @@ class Daemon:
     async def ask(self, command: type[wire.Command], **arguments: Any) -> dict[str, Any]:
         """Ask one question; every failure is a `CommandError`."""
         try:
+            json.dumps(arguments, ensure_ascii=False).encode()
             return await wire.ask(self._channel, command, **arguments)
         except ConnectionClosed:
             raise CommandError(Code.NO_SESSIOND, "the session daemon ended the connection") from None
@@ -176,6 +178,8 @@ class Daemon:
         except amp.UnknownRemoteError:
             sentence = f"the session daemon failed inside, at {command.__name__}: its log says why"
             raise CommandError(Code.UNKNOWN, sentence) from None
+        except UnicodeEncodeError:  # a file name that is not UTF-8, as Python carries it
+            raise CommandError(Code.INVALID, f"what {command.__name__} was told is not UTF-8") from None
         except (amp.TooLong, WireError):
             raise CommandError(Code.INVALID, f"what {command.__name__} was told is too long") from None
 

@@ -92,7 +92,7 @@ class ConsumerTests(TerminalCase):
             },
         )
         facts = json.loads(self.succeeds("enable-consumer", "-U", NET, "--json"))
-        self.assertEqual((facts["enabled"], facts["path"]), (False, None))
+        self.assertEqual((facts["enabled"], facts["path"]), (False, ""))
 
     def test_disable(self):
         self.assertEqual(self.succeeds("disable-consumer"), "Consumer disabled successfully\n")

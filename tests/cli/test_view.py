@@ -177,10 +177,13 @@ class ViewTests(TerminalCase):
 
     def test_no_such_viewer(self):
         make_trace(self.trace / "kernel")
-        self.assertEqual(
-            self.fails("view", "-t", str(self.trace), "-e", "nosuchviewer -x"),
-            "nosuchviewer: No such file or directory",
-        )
+        for viewer, reason in (
+            ("nosuchviewer -x", "No such file or directory"),
+            ("less '", "No closing quotation"),
+        ):
+            told = self.fails("view", "-t", str(self.trace), "-e", viewer)
+            self.assertIn(f"the viewer {viewer!r} cannot be run: ", told)
+            self.assertIn(reason, told)
 
     def test_babeltrace2_where_it_is(self):
         make_trace(self.trace / "kernel")
