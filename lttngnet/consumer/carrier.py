@@ -28,6 +28,7 @@ class Carrier:
         self._sink: Any = None  # IPacketSink
         self._paused = False
         self._muted = False
+        self._ending = False
 
     def use(self, sink: Any) -> None:
         """Take the sink; there is one for the life of the process."""
@@ -55,11 +56,19 @@ class Carrier:
         self._tell_sources()
 
     async def end(self) -> None:
-        """Carry all that was recorded, and return when it has arrived.
+        """Carry all that was recorded, also what waits because of `mute`, and return when it has arrived.
 
         Raises:
             CommandError: the relay daemon is gone.
         """
+        self._ending = True
+        self._tell_sources()
+        try:
+            await self._drain()
+        finally:
+            self._ending = False
+
+    async def _drain(self) -> None:
         for kind in sorted(self._started):
             await self._of_relay(self._sources[kind].stop())
         self._started.clear()
@@ -112,7 +121,7 @@ class Carrier:
     def _tell_sources(self) -> None:
         for kind in sorted(self._started):
             source = self._sources[kind]
-            if self._paused or self._muted:
+            if self._paused or (self._muted and not self._ending):
                 source.pauseProducing()
             else:
                 source.resumeProducing()

@@ -1,26 +1,21 @@
 """The Python programs that let themselves be traced (`lttngnet.logs`), as the session daemon knows them."""
 
-import grp
-import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorUNIX
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lttngnet.errors import Code, CommandError, WireError
+from lttngnet.errors import WireError
 from lttngnet.wire.records import (
     ANSWER_LIMIT,
     PROTOCOL,
-    SOCKET,
     Done,
     Forget,
     Frames,
@@ -181,42 +176,3 @@ class Applications(Factory):
         del self._members[application]
         for watcher in list(self._watchers):
             watcher.left(application)
-
-
-def listen(
-    reactor: IReactorUNIX, rundir: Path, applications: Applications, group: str = "tracing"
-) -> IListeningPort:
-    """Await programs on the socket in a run directory.
-
-    A daemon of root's lets in root and the members of the group, where there is one; any other daemon only
-    its own user.
-
-    Raises:
-        CommandError: another daemon listens there, or the socket cannot be made.
-    """
-    path = rundir / SOCKET
-    is_root = os.geteuid() == 0
-    try:
-        _remove_stale(path)
-        port = reactor.listenUNIX(str(path), applications, mode=0o660 if is_root else 0o600)
-        if is_root:
-            with suppress(KeyError):
-                os.chown(path, -1, grp.getgrnam(group).gr_gid)
-    except OSError as problem:
-        raise CommandError(Code.FATAL, f"cannot listen for Python programs on {path}: {problem}") from None
-    return port
-
-
-def _remove_stale(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(os.fspath(path))
-        except FileNotFoundError:
-            return
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except BlockingIOError:  # its queue is full: alive, if not well
-            pass
-    raise CommandError(Code.FATAL, f"another session daemon listens on {path}")

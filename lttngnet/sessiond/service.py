@@ -1,6 +1,5 @@
 """``twistd lttng-sessiond``: options, and the service made of them."""
 
-import grp
 import os
 import socket
 import time
@@ -10,10 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python import usage
@@ -28,6 +25,7 @@ from lttngnet.sessiond.link import establish
 from lttngnet.sessiond.server import ClientFactory
 from lttngnet.sessiond.session import Surroundings
 from lttngnet.sessiond.sessions import Sessions
+from lttngnet.sessiond.sockets import SharedSocket, is_answered
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
 from lttngnet.startup import CannotStart, end_by_signal
 from lttngnet.wire.amp import CLIENT_SOCKET
@@ -96,23 +94,6 @@ class Options(usage.Options):
             raise usage.UsageError(f"a session daemon is already running in {rundir}")
 
 
-def is_answered(path: Path) -> bool:
-    """Tell whether somebody listens on a UNIX socket; one that a dead process left is removed.
-
-    Raises:
-        OSError: the socket can be neither reached nor removed.
-    """
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except FileNotFoundError:
-            return False
-        except ConnectionRefusedError:
-            path.unlink()
-            return False
-    return True
-
-
 def network_timeout() -> float:
     """Return the seconds to wait for a relay daemon: ``$LTTNG_NETWORK_SOCKET_TIMEOUT`` ms, if set."""
     try:
@@ -120,23 +101,6 @@ def network_timeout() -> float:
     except ValueError:
         return NETWORK_TIMEOUT
     return milliseconds / 1000 if milliseconds > 0 else NETWORK_TIMEOUT
-
-
-class SharedSocket(StreamServerEndpointService):
-    """Listens on a UNIX socket for its owner, and, where that is root, for the members of a group."""
-
-    def __init__(self, reactor: Any, path: Path, factory: Any, group: str) -> None:
-        self._path = path
-        self._group = group if os.geteuid() == 0 else None
-        mode = 0o600 if self._group is None else 0o660
-        super().__init__(UNIXServerEndpoint(reactor, str(path), mode=mode), factory)
-
-    def privilegedStartService(self) -> None:
-        """Listen, and hand the socket to the group, if there is one of that name."""
-        super().privilegedStartService()
-        if self._group is not None:
-            with suppress(KeyError):
-                os.chown(self._path, -1, grp.getgrnam(self._group).gr_gid)
 
 
 class SessionDaemon(MultiService):

@@ -80,7 +80,8 @@ class Session:
         self._path = ""
         self._consumer: ConsumerProcess | None = None
         self._domains: dict[str, Any] = {}
-        self._attached: set[str] = set()
+        self._attached: set[str] = set()  # domains whose sources the consumer has
+        self._running: set[str] = set()  # domains that record
         self._facts = dict(NOTHING)
         if output is not None:
             self._template = output
@@ -149,10 +150,8 @@ class Session:
         if domain not in self._domains:
             self._domains[domain] = self._surroundings.domains[domain](self.name)
         recorded: list[str] = await self._domains[domain].enable_events(channel, names, options)
-        if self._life.name() == "active" and domain not in self._attached:
-            await self._attach()
-            await self._live_consumer().begin()
-            await self._domains[domain].start()
+        if self._life.name() == "active" and domain not in self._running:
+            await self._run_domains()
         return recorded
 
     @in_turn
@@ -176,15 +175,10 @@ class Session:
         if self._life.name() == "prepared":
             await self._enable()
         self._ask(self._life.start)
-        begun = []
         try:
-            await self._attach()
-            await self._live_consumer().begin()
-            for domain in self._used_domains():
-                begun.append(domain)
-                await domain.start()
+            await self._run_domains()
         except BaseException:
-            await self._each(begun, "stop")
+            await self._halt_domains()
             self._life.stopped()
             raise
         self._life.started()
@@ -198,7 +192,7 @@ class Session:
         """
         self._ask(self._life.stop)
         try:
-            await self._each(self._used_domains(), "stop")
+            await self._halt_domains()
             await self._live_consumer().end()
             await self._collect_facts()
         finally:
@@ -211,7 +205,7 @@ class Session:
         state = self._life.name()
         self._ask(self._life.destroy)
         if state == "active":
-            await self._each(self._used_domains(), "stop")
+            await self._halt_domains()
         await self._collect_facts()
         last = await self._describe()
         last["state"] = state
@@ -275,12 +269,24 @@ class Session:
             created=self.created,
         )
 
-    async def _attach(self) -> None:
+    async def _run_domains(self) -> None:
+        """Let every domain record that has something to and does not: its source is carried before."""
         consumer = self._live_consumer()
         for domain in self._used_domains():
             if domain.name not in self._attached:
                 self._attached.add(domain.name)
                 await domain.attach(consumer)
+        await consumer.begin()
+        for domain in self._used_domains():
+            if domain.name not in self._running:
+                self._running.add(domain.name)
+                await domain.start()
+
+    async def _halt_domains(self) -> None:
+        """Let no domain record any more, also one whose events were all disabled since it began."""
+        running = [self._domains[name] for name in sorted(self._running)]
+        self._running.clear()
+        await self._each(running, "stop")
 
     def _used_domains(self) -> list[Any]:
         return [domain for domain in self._domains.values() if not domain.is_empty()]
@@ -304,7 +310,7 @@ class Session:
         if self._consumer is not None:
             self._consumer.dismiss()
             self._consumer = None
-        stopping = Deferred.fromCoroutine(self._each(self._used_domains(), "stop"))
+        stopping = Deferred.fromCoroutine(self._halt_domains())
         stopping.addErrback(lambda failure: self.log.failure("Tracing could not be stopped.", failure))
 
     async def _each(self, domains: Any, what: str) -> None:

@@ -70,11 +70,11 @@ class CarrierTests(SynchronousTestCase):
         self.do(self.carrier.begin())
         self.assertEqual(self.now(), ["begin", "a start", "a resume"])
         self.do(self.carrier.end())
-        self.assertEqual(self.now(), ["a stop", "quiesce"])
+        self.assertEqual(self.now(), ["a resume", "a stop", "quiesce"])
         self.do(self.carrier.begin())
         self.assertEqual(self.now(), ["begin", "a start", "a resume"])
         self.do(self.carrier.finish())
-        self.assertEqual(self.now(), ["a stop", "quiesce", "finish", "a close"])
+        self.assertEqual(self.now(), ["a resume", "a stop", "quiesce", "finish", "a close"])
 
     def test_a_source_that_comes_later_is_started_alone(self):
         self.do(self.carrier.begin())
@@ -99,6 +99,15 @@ class CarrierTests(SynchronousTestCase):
         self.carrier.mute(False)
         self.assertEqual(self.now(), ["a resume"])
 
+    def test_muted_they_still_deliver_what_was_recorded_at_the_end(self):
+        self.do(self.carrier.begin())
+        self.carrier.mute(True)
+        self.now()
+        self.do(self.carrier.end())
+        self.assertEqual(self.now(), ["a resume", "a stop", "quiesce"])
+        self.do(self.carrier.begin())
+        self.assertEqual(self.now(), ["begin", "a start", "a pause"])
+
     def test_a_lost_relay_daemon_is_told_in_one_sentence_and_the_sources_are_closed(self):
         self.do(self.carrier.begin())
         self.now()
@@ -107,7 +116,7 @@ class CarrierTests(SynchronousTestCase):
         self.assertEqual(
             (error.code, error.sentence), (Code.RELAYD_CONNECT_FAIL, "the control connection was lost")
         )
-        self.assertEqual(self.now(), ["a stop", "quiesce", "a close"])
+        self.assertEqual(self.now(), ["a resume", "a stop", "quiesce", "a close"])
 
     def test_finish_without_a_sink(self):
         carrier = Carrier(lambda kind, config: Source(kind, self.told))

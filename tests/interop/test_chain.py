@@ -107,9 +107,14 @@ class TraceTests(ChainCase):
         self.stage.lttngnet("disable-consumer")
         self.assertTrue(self.stage.session()["muted"])
         self.program.log(4)
+        self.assertEqual(self.stage.session()["facts"]["events"], 3)
         self.stage.lttngnet("enable-consumer")
+        eventually(lambda: self.stage.session()["facts"]["events"] == 7, "the rest was carried")
+        self.stage.lttngnet("disable-consumer")
+        self.program.log(5)
+        self.stage.lttngnet("stop")
         self.stage.lttngnet("destroy")
-        self.assertEqual(self.received_events(), messages(3) + messages(4))
+        self.assertEqual(self.received_events(), messages(3) + messages(4) + messages(5))
 
     def test_a_local_folder(self):
         program = self.stage.traced_program()
@@ -149,6 +154,20 @@ class TraceTests(ChainCase):
             self.stage.lttngnet(line)
         _, folder, *_ = next(iter(self.stage.received())).split("/")
         datetime.strptime(folder, "auto-%Y%m%d-%H%M%S")
+
+    def test_events_that_change_while_tracing(self):
+        self.start_tracing()
+        self.program.log(3)
+        self.stage.lttngnet("disable-event -a -p")
+        self.program.log(4)
+        self.stage.lttngnet("enable-event app -p")
+        self.program.log(5)
+        self.stage.lttngnet("disable-event -a -p")
+        self.stage.lttngnet("stop")
+        self.stage.lttngnet("enable-event app -p")
+        self.program.log(6)  # tracing is stopped
+        self.stage.lttngnet("destroy")
+        self.assertEqual(self.received_events(), messages(3) + messages(5))
 
     def test_a_path_in_the_url(self):
         self.stage.traced_program()

@@ -12,10 +12,8 @@ from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
-from lttngnet.sessiond.applications import Application, Applications, listen
+from lttngnet.sessiond.applications import Application, Applications
 from lttngnet.wire.records import NAME_LIMIT, Rule
-
-__all__ = ["Application", "Applications", "PythonDomain", "listen"]
 
 DEFAULT_CHANNEL = "channel0"
 

@@ -14,8 +14,9 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, TestCase
 
-from lttngnet.sessiond.domains.records import Applications, PythonDomain, listen
+from lttngnet.sessiond.domains.records import Applications, PythonDomain
 from lttngnet.sources.records import RecordsSource
+from lttngnet.wire.records import SOCKET
 
 ROOT = Path(__file__).parents[3]
 INSTALL = "import logging, os, sys, threading, time\nimport lttngnet.logs; lttngnet.logs.install()\n"
@@ -77,7 +78,7 @@ class EndToEndTests(TestCase):
         self.folder = Path(mkdtemp())  # a short path: it holds a socket
         self.addCleanup(shutil.rmtree, self.folder)
         self.applications = Applications()
-        port = listen(reactor, self.folder, self.applications)
+        port = reactor.listenUNIX(str(self.folder / SOCKET), self.applications)
         self.addCleanup(port.stopListening)
         self.addCleanup(self.hang_up)
         self.sink = FolderSink(self.folder)

@@ -1,11 +1,7 @@
 """The python domain and the programs' connections, in memory: no program, no reactor."""
 
 import os
-import shutil
 import socket
-import stat
-from pathlib import Path
-from tempfile import mkdtemp
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +17,8 @@ from zope.interface.verify import verifyObject
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IDomain
 from lttngnet.sessiond.applications import MOST_UNANSWERED
-from lttngnet.sessiond.domains.records import ANSWER_TIMEOUT, Applications, PythonDomain, listen
+from lttngnet.sessiond.domains.records import ANSWER_TIMEOUT, Applications, PythonDomain
 from lttngnet.wire.records import (
-    SOCKET,
     TALK_LIMIT,
     Done,
     Forget,
@@ -291,36 +286,3 @@ class ApplicationTests(DomainTestCase):
         for _ in range(MOST_UNANSWERED + 1):
             self.begin(program.protocol.want("auto", ())).addErrback(lambda failure: None)
         self.assertTrue(program.transport.disconnected)
-
-
-class ListenTests(DomainTestCase):
-    def setUp(self):
-        super().setUp()
-        self.folder = Path(mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.addCleanup(self.listener.close)
-
-    def listenUNIX(self, path, factory, mode):
-        """Be the reactor."""
-        self.assertIs(factory, self.applications)
-        Path(path).touch(mode)
-
-    def test_another_daemon(self):
-        self.listener.bind(str(self.folder / SOCKET))
-        self.listener.listen()
-        with self.assertRaises(CommandError):
-            listen(self, self.folder, self.applications)
-
-    def test_stale(self):
-        """What a dead daemon left is removed; only the user, or root's group, may connect."""
-        self.listener.bind(str(self.folder / SOCKET))
-        self.listener.close()
-        listen(self, self.folder, self.applications)
-        mode = (self.folder / SOCKET).stat().st_mode
-        self.assertTrue(stat.S_ISREG(mode))
-        self.assertEqual(mode & 0o117, 0)
-
-    def test_no_folder(self):
-        with self.assertRaises(CommandError):
-            listen(self, self.folder / "missing", self.applications)
