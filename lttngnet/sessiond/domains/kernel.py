@@ -142,7 +142,10 @@ class KernelDomain:
         """See `IDomain`; events are called as the user called them."""
         return {
             "channels": [
-                {"name": channel.name, "events": [str(wish) for wish in channel.wishes]}
+                {
+                    "name": channel.name,
+                    "events": [{"name": wish.name, "kind": wish.which} for wish in channel.wishes],
+                }
                 for channel in self._channels.values()
             ]
         }

@@ -105,7 +105,11 @@ class KernelDomainTests(SynchronousTestCase):
         self.do(self.enable("sched_switch"))
         self.refused(self.enable("sched_wakeup", "nonsense"), Code.NO_EVENT)
         self.assertEqual(self.written(), "sched:sched_switch\n")
-        self.assertEqual(self.domain.describe()["channels"][0]["events"], ["sched_switch"])
+        self.assertEqual(self.described(), ["sched_switch"])
+
+    def described(self):
+        """Return the names of the events in the first channel."""
+        return [event["name"] for event in self.domain.describe()["channels"][0]["events"]]
 
     def test_no_event(self):
         self.refused(self.enable(), Code.INVALID)
@@ -154,9 +158,7 @@ class KernelDomainTests(SynchronousTestCase):
         self.do(self.enable("sched_switch", "irq_handler_entry"))
         self.assertEqual(self.do(self.domain.disable_events("channel0", ["sched_*"])), ["sched_*"])
         self.assertTrue(self.written().endswith("\n!sched:sched_wakeup\n"))
-        self.assertEqual(
-            self.domain.describe()["channels"][0]["events"], ["sched_switch", "irq_handler_entry"]
-        )
+        self.assertEqual(self.described(), ["sched_switch", "irq_handler_entry"])
 
     def test_disable_all(self):
         self.do(self.enable("sched_*"))
@@ -230,8 +232,14 @@ class KernelDomainTests(SynchronousTestCase):
             self.domain.describe(),
             {
                 "channels": [
-                    {"name": "channel0", "events": ["softirq_entry", "sched_*"]},
-                    {"name": "calls", "events": ["* (syscall)"]},
+                    {
+                        "name": "channel0",
+                        "events": [
+                            {"name": "softirq_entry", "kind": "all"},
+                            {"name": "sched_*", "kind": "all"},
+                        ],
+                    },
+                    {"name": "calls", "events": [{"name": "*", "kind": "syscall"}]},
                 ]
             },
         )
