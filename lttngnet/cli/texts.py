@@ -69,10 +69,6 @@ def others(facts: Facts, *told: str) -> Iterator[str]:
             yield f"    {key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def _event(event: str | dict[str, Any]) -> str:
-    if isinstance(event, str):
-        return event
-    extra = ", ".join(
-        f"{key}: {value}" for key, value in event.items() if key != "name" and value is not None
-    )
+def _event(event: Facts) -> str:
+    extra = ", ".join(f"{key}: {value}" for key, value in event.items() if key != "name" and value)
     return f"{event['name']} ({extra})" if extra else str(event["name"])
