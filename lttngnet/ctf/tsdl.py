@@ -16,6 +16,10 @@ typealias integer {{ size = 8; align = 8; signed = false; }} := uint8_t;
 typealias integer {{ size = 16; align = 8; signed = false; }} := uint16_t;
 typealias integer {{ size = 32; align = 8; signed = false; }} := uint32_t;
 typealias integer {{ size = 64; align = 8; signed = false; }} := uint64_t;
+typealias integer {{ size = 8; align = 8; signed = true; }} := int8_t;
+typealias integer {{ size = 16; align = 8; signed = true; }} := int16_t;
+typealias integer {{ size = 32; align = 8; signed = true; }} := int32_t;
+typealias integer {{ size = 64; align = 8; signed = true; }} := int64_t;
 
 trace {{
 	major = 1;
@@ -73,18 +77,19 @@ struct event_header_large {{
 			uint64_clock_monotonic_t timestamp;
 		}} extended;
 	}} v;
-}} align(8);
+}} align({event_alignment});
 
 """
 
 
-def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int) -> str:
-    """Return how the metadata of a trace begins: all but its streams and events.
+def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int, event_alignment: int = 8) -> str:
+    """Return how the metadata of a trace begins: all but its streams and events (CTF 1.8, section 7).
 
     Args:
         uuid: of the trace.
         env: facts about where the trace comes from, as readers show them.
         offset: ns from the epoch to 0 of CLOCK_MONOTONIC; see `clock_offset`.
+        event_alignment: bits; an event's header begins at a multiple of it.
     """
     return _PREAMBLE.format(
         uuid=uuid,
@@ -95,6 +100,7 @@ def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int) -> str:
         ),
         boot_id=_boot_id(),
         offset=offset,
+        event_alignment=event_alignment,
     )
 
 
@@ -112,6 +118,11 @@ def clock_offset(
     """Return the ns from the epoch to 0 of CLOCK_MONOTONIC: the sample that took the least time."""
     _, offset = min(_sample(wall, monotonic) for _ in range(samples))
     return offset
+
+
+def creation_datetime() -> str:
+    """Return the present moment as LTTng writes it into ``trace_creation_datetime``, in local time."""
+    return time.strftime("%Y%m%dT%H%M%S%z")
 
 
 def _sample(wall: Callable[[], int], monotonic: Callable[[], int]) -> tuple[int, int]:

@@ -5,7 +5,6 @@ us. The programs are not trusted: a record that would spoil the trace ends its o
 """
 
 import socket
-from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import uuid4
 
@@ -17,7 +16,7 @@ from zope.interface import implementer
 from lttngnet import __version__
 from lttngnet.ctf.builder import PacketBuilder
 from lttngnet.ctf.packet import Packet
-from lttngnet.ctf.tsdl import clock_offset, preamble
+from lttngnet.ctf.tsdl import clock_offset, creation_datetime, preamble
 from lttngnet.interfaces import IPacketSource
 from lttngnet.sources.program import STREAM_CLASS, TSDL, Program
 
@@ -174,7 +173,7 @@ class RecordsSource:
             "tracer_patchlevel": patch,
             "trace_buffering_scheme": "pid",
             "trace_name": self._session,
-            "trace_creation_datetime": datetime.now(UTC).astimezone().strftime("%Y%m%dT%H%M%S%z"),
+            "trace_creation_datetime": creation_datetime(),
         }
         return preamble(self._uuid, env, clock_offset()) + TSDL
 

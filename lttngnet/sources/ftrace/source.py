@@ -8,6 +8,7 @@ else. While the sink is busy nothing is read: the ring buffer takes what it can,
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from socket import gethostname
 from typing import Any, Self
 from uuid import uuid4
 
@@ -19,10 +20,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.tsdl import clock_offset
 from lttngnet.interfaces import IPacketSource
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
-from lttngnet.sources.ftrace.preamble import Origin, describe_trace
+from lttngnet.sources.ftrace.preamble import describe_trace
 from lttngnet.sources.ftrace.stream import Channel, Converter, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
 
@@ -187,8 +189,9 @@ class KernelSource:
         self._watchers = [Watcher(stream, self._readable) for stream in self._streams]
         self._metadata = await self._sink.add_stream(self.path, "metadata")
         await self._sink.publish()
-        origin = Origin.here(trace, self._session, self._hostname)
-        self._news.insert(0, describe_trace(origin, len(self._channels)))
+        hostname = self._hostname or gethostname()
+        head = describe_trace(trace, self._session, hostname, len(self._channels), clock_offset())
+        self._news.insert(0, head)
         self._tell_news()
 
     def _watch(self) -> None:

@@ -17,7 +17,7 @@ from lttngnet.sources.ftrace import convert as with_stdlib
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.names import lttng_event_name
-from lttngnet.sources.ftrace.preamble import Origin, describe_trace
+from lttngnet.sources.ftrace.preamble import describe_trace
 from lttngnet.sources.ftrace.stream import Channel, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
 
@@ -28,9 +28,7 @@ except ImportError:
 
 FIXTURES = Path(__file__).parent / "fixtures"
 OLD, NEW = "debian-6.1.192-4k", "linux-6.18.44-16k"
-ORIGIN = Origin(
-    UUID(int=7), "recorded", "host", "Linux", "6", "#1", str(UUID(int=1)), 0, "20260101T000000+0000"
-)
+TRACE = UUID(int=7)
 STATS = "entries: 0\noverrun: 0\ncommit overrun: 0\ndropped events: 0\nread events: 0\n"
 KERNEL_LINE = re.compile(r" *.+-(\d+) +\[(\d+)\] \S+ +(\d+)\.(\d{6}): (\S+?)(?:\(| ->|: |:$)")
 BABELTRACE_LINE = re.compile(r"\[(\d+)\.(\d{9})\] (?:\S+ )?(\S+): \{ cpu_id = (\d+) \}.*? tid = (-?\d+)")
@@ -57,9 +55,9 @@ def trace(name, convert):
     """Return the metadata of a recording, and the packets of each CPU."""
     folder, _ = unpack(name)
     instance = Instance(folder)
-    texts = [describe_trace(ORIGIN, 1)]
+    texts = [describe_trace(TRACE, "recorded", "host", 1, 0)]
     classes = EventClasses(Formats(folder / "events").layout, 0, texts.append)
-    channel = Channel(instance, ORIGIN.trace, 0, classes, ReadBuffer(instance.subbuffer_size), convert)
+    channel = Channel(instance, TRACE, 0, classes, ReadBuffer(instance.subbuffer_size), convert)
     packets = {}
     for cpu in instance.cpus:
         stream = CpuStream(channel, cpu, cpu)
