@@ -24,6 +24,8 @@ from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
 from lttngnet.errors import Code, CommandError
 from lttngnet.wire import amp
 
+KERNEL_NICENESS = -10  # of a process that carries the kernel's events
+
 ANSWER_TIMEOUT = 60.0  # seconds that a relay daemon may need for an answer while it writes to a slow disk
 
 
@@ -76,6 +78,8 @@ class Consumer(AMP):
     async def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """See `amp.AddSource`."""
         self._carrier.add_source(kind, config)
+        if kind == "kernel":
+            self._take_precedence()
 
     @amp.answers(amp.HandOver)
     async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
@@ -121,6 +125,15 @@ class Consumer(AMP):
         last = Deferred.fromCoroutine(self._carrier.finish())
         last.addErrback(lambda failure: self.log.warn("{why}", why=failure.getErrorMessage()))
         last.addBoth(lambda _: self._stop())
+
+    def _take_precedence(self) -> None:
+        """Run before what is traced: where that has every CPU busy, the kernel's buffers overflow else."""
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, KERNEL_NICENESS)
+        except PermissionError:
+            self.log.info("Not permitted to run at niceness {niceness}", niceness=KERNEL_NICENESS)
+        else:
+            self.log.info("Running at niceness {niceness}", niceness=KERNEL_NICENESS)
 
     def _sink_lost(self, reason: str) -> None:
         self.log.warn("{reason}", reason=reason)
