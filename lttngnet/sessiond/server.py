@@ -19,10 +19,16 @@ def checked(output: dict[str, Any] | None) -> Output | None:
     Raises:
         CommandError: it is none.
     """
+    if output is None:
+        return None
     try:
-        return None if output is None else Output.from_dict(output)
+        wanted = Output.from_dict(output)
+        str(wanted).encode()  # answers carry it
+    except UnicodeEncodeError:
+        raise CommandError(Code.INVALID, "the name of an output has to be UTF-8") from None
     except UriError as problem:
         raise CommandError(Code.INVALID, str(problem)) from None
+    return wanted
 
 
 class ClientChannel(AMP):

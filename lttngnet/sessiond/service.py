@@ -89,7 +89,8 @@ class Options(usage.Options):
             rundir.mkdir(mode=0o755 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             occupied = is_answered(rundir / CLIENT_SOCKET)
         except OSError as problem:
-            raise usage.UsageError(f"cannot use the run-time folder {rundir}: {problem.strerror}") from None
+            why = problem.strerror or problem
+            raise usage.UsageError(f"cannot use the run-time folder {rundir}: {why}") from None
         if occupied:
             raise usage.UsageError(f"a session daemon is already running in {rundir}")
 

@@ -111,7 +111,7 @@ class Command(amp.Command):
 
 
 class Version(Command):
-    """Who is there: ``{"version": …, "pid": …, "kernel": why the kernel cannot be traced, or ""}``."""
+    """Who is there: ``{"version": …, "pid": …, "rundir": …, "domains": names of what can be traced}``."""
 
     response = [(b"facts", Json())]
 

@@ -243,6 +243,9 @@ class DaemonTests(SynchronousTestCase):
         (self.stage.folder / "file").write_text("")
         self.cannot_start("cannot use the run-time folder", "--rundir", f"{self.stage.folder}/file")
 
+    def test_a_path_that_no_socket_can_have(self):
+        self.cannot_start("path too long", "--rundir", str(self.stage.folder / ("x" * 120)))
+
     def test_no_daemon(self):
         outcome = self.stage.run("list")
         self.assertEqual(outcome.status, 1)

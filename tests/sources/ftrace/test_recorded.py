@@ -40,7 +40,7 @@ def unpack(name):
     holder = tempfile.TemporaryDirectory()
     folder = Path(holder.name)
     with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     for raw in folder.glob("cpu*.raw"):
         cpu = folder / "per_cpu" / raw.stem
         cpu.mkdir(parents=True)
