@@ -11,6 +11,7 @@ ROOT = Path(lttngnet.__file__).parent
 EVERYWHERE = {"errors", "interfaces", "ctf"}
 MAY_KNOW = {
     "errors": set(),
+    "log": set(),
     "rundir": set(),
     "startup": set(),
     "uri": {"errors"},
@@ -19,10 +20,10 @@ MAY_KNOW = {
     "interfaces": {"ctf"},
     "wire": {"uri", "errors"},
     "logs": {"wire", "errors"},
-    "sources": {"wire", *EVERYWHERE},
-    "consumer": {"sources", "wire", *EVERYWHERE},
-    "sessiond": {"consumer", "sources", "wire", "uri", "endpoints", "rundir", "startup", *EVERYWHERE},
-    "relayd": {"wire", "uri", "endpoints", "rundir", "startup", *EVERYWHERE},
+    "sources": {"log", "wire", *EVERYWHERE},
+    "consumer": {"log", "sources", "wire", *EVERYWHERE},
+    "sessiond": {"consumer", "sources", "wire", "uri", "endpoints", "rundir", "startup", "log", *EVERYWHERE},
+    "relayd": {"wire", "uri", "endpoints", "rundir", "startup", "log", *EVERYWHERE},
     "client": {"wire", "uri", "errors", "rundir"},
     "cli": {"client", "ctf", "uri", "errors", "rundir"},
     "__main__": {"cli"},

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
+from lttngnet.log import Logger
 
 COUNTERS = ("events", "packets", "bytes", "discarded")
 

@@ -13,7 +13,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 
@@ -22,6 +21,7 @@ from lttngnet.consumer.control import ControlClient
 from lttngnet.consumer.directory import DirectorySink
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
 from lttngnet.errors import Code, CommandError
+from lttngnet.log import Logger
 from lttngnet.wire import amp
 
 KERNEL_NICENESS = -10  # of a process that carries the kernel's events

@@ -8,10 +8,10 @@ an answer with an error number, or stays open after that.
 from automat import NoTransition
 from twisted.internet.interfaces import IAddress, ITransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lttngnet.errors import Code, WireError
+from lttngnet.log import ChannelLogger
 from lttngnet.relayd.commands import HANDLERS
 from lttngnet.relayd.handshake import Relay, relay_control
 from lttngnet.relayd.refusal import Refusal
@@ -24,7 +24,7 @@ from lttngnet.wire.relay import Answer, Command, CreateSession, GetConfiguration
 class ControlChannel(Protocol):
     """Serves one control connection. What it is told is judged by `relay_control`."""
 
-    log = Logger()
+    log = ChannelLogger()
     transport: ITransport
 
     def __init__(self, store: Store) -> None:

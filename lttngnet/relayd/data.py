@@ -5,10 +5,10 @@ The connection does not say whose it is: it belongs to the session of the first 
 
 from twisted.internet.interfaces import IAddress, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lttngnet.errors import Code
+from lttngnet.log import ChannelLogger
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
@@ -20,7 +20,7 @@ from lttngnet.wire.relay import DataHeader
 class DataChannel(Protocol):
     """Serves one data connection: every piece of a packet is written as it comes."""
 
-    log = Logger()
+    log = ChannelLogger()
     transport: ITCPTransport
 
     def __init__(self, store: Store) -> None:

@@ -15,11 +15,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 
 from lttngnet.endpoints import server_endpoint
+from lttngnet.log import Logger
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.store.layout import Grouping

@@ -9,10 +9,10 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lttngnet.errors import WireError
+from lttngnet.log import Logger
 from lttngnet.wire.records import (
     ANSWER_LIMIT,
     PROTOCOL,

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger
 from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,6 +17,7 @@ from zope.interface import implementer
 from lttngnet.consumer.process import adopt
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier
+from lttngnet.log import Logger
 from lttngnet.sessiond.link import Established
 from lttngnet.wire import amp
 

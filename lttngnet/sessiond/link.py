@@ -18,13 +18,13 @@ from twisted.internet.endpoints import connectProtocol
 from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lttngnet.consumer.control import ControlClient, how_it_ended
 from lttngnet.consumer.relay import RelaySession
 from lttngnet.endpoints import endpoint
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
+from lttngnet.log import Logger
 from lttngnet.sessiond.control import open_session
 from lttngnet.uri import Destination, Output, UriError
 from lttngnet.wire.relay import CreateSession

@@ -12,10 +12,10 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python import usage
 
 from lttngnet import __version__
+from lttngnet.log import Logger
 from lttngnet.rundir import default_rundir, home
 from lttngnet.sessiond.applications import Applications
 from lttngnet.sessiond.consumers import ConsumerProcess

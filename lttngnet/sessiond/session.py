@@ -9,9 +9,9 @@ from uuid import UUID
 
 from automat import NoTransition
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.logger import Logger
 
 from lttngnet.errors import Code, CommandError
+from lttngnet.log import Logger
 from lttngnet.sessiond.consumers import ConsumerProcess
 from lttngnet.sessiond.lifecycle import Memory, lifecycle_machine
 from lttngnet.sessiond.link import Established

@@ -8,13 +8,13 @@ from struct import Struct
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.ctf.builder import PacketBuilder
 from lttngnet.ctf.packet import Packet
 from lttngnet.errors import WireError
+from lttngnet.log import Logger
 from lttngnet.wire.records import RECORD_LIMIT, Frames, parse_record
 
 PACKET_LIMIT = 64 << 10

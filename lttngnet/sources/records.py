@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lttngnet import __version__
@@ -18,6 +17,7 @@ from lttngnet.ctf.builder import PacketBuilder
 from lttngnet.ctf.packet import Packet
 from lttngnet.ctf.tsdl import clock_offset, creation_datetime, preamble
 from lttngnet.interfaces import IPacketSource
+from lttngnet.log import Logger
 from lttngnet.sources.program import STREAM_CLASS, TSDL, Program
 
 FLUSH_PERIOD = 0.2

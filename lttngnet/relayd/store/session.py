@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
-from twisted.logger import Logger
-
 from lttngnet.errors import Code
+from lttngnet.log import Logger
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks, Tracing

@@ -11,11 +11,11 @@ from typing import Any, get_args
 from urllib.parse import quote
 
 from twisted.internet.threads import deferToThread
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
+from lttngnet.log import Logger
 from lttngnet.sources.ftrace.names import Catalogue, KernelEvent, Which
 from lttngnet.sources.ftrace.tracefs import BufferOptions, Instance, Tracefs, TracefsError, TracefsUnavailable
 

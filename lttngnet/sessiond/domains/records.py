@@ -7,11 +7,11 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
+from lttngnet.log import Logger
 from lttngnet.sessiond.applications import Application, Applications
 from lttngnet.wire.records import NAME_LIMIT, Rule
 

@@ -15,13 +15,13 @@ from uuid import uuid4
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer, IReadDescriptor
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.ctf.packet import Packet
 from lttngnet.ctf.tsdl import clock_offset
 from lttngnet.interfaces import IPacketSource
+from lttngnet.log import Logger
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.preamble import describe_trace

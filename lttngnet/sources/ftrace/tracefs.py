@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from twisted.logger import Logger
-
+from lttngnet.log import Logger
 from lttngnet.sources.ftrace.names import KernelEvent
 
 PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
