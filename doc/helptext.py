@@ -17,7 +17,7 @@ DAEMONS = {"lttng-relayd": RelayOptions, "lttng-sessiond": SessionOptions}
 
 
 def help_of(command: str) -> str:
-    """Return what ``--help`` prints for ``lttngnet``, ``lttngnet VERB``, ``twistd lttng-relayd``, and so on."""
+    """Return what ``--help`` prints for ``lttngnet``, ``lttngnet VERB``, ``twistd DAEMON``."""
     program, *rest = command.split()
     if program == "twistd":
         (daemon,) = rest

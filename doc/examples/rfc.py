@@ -15,6 +15,7 @@ from lttngnet.client import (
 
 
 async def rfc(reactor, uri):
+    """Create a session, set and enable its consumer, rest, go on, and end."""
     await lttng_create_session("session1", None)
     handle = lttng_create_handle("session1")
     await lttng_set_consumer_uri(handle, uri)

@@ -8,6 +8,7 @@ from lttngnet.client import CommandError, connect
 
 
 async def trace(reactor, uri, seconds):
+    """Trace, and say what came of it."""
     daemon = await connect(reactor)
     session = await daemon.create("example")
     try:
