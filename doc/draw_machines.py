@@ -150,10 +150,10 @@ def _label(machine: Machine, state: str) -> str:
     acts = [i for i in stays if (state, i) not in machine.idle]
     ignores = [i for i in stays if (state, i) in machine.idle]
     lines = [f"<b>{escape(state)}</b>", *(f'<font point-size="10">{escape(i)}</font>' for i in acts)]
-    if all((state, each) in machine.idle for each in machine.inputs):
+    if all((state, each) in machine.idle for each in machine.inputs if not each.startswith("_")):
         ignores = ["all"]
     if ignores:
-        lines.append(f'<font point-size="10"><i>ignores {", ".join(ignores)}</i></font>')
+        lines.append(f'<font point-size="10"><i>unmoved by {", ".join(ignores)}</i></font>')
     return "<br/>".join(lines)
 
 
