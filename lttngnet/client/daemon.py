@@ -202,7 +202,7 @@ async def connect(reactor: Any, rundir: str | None = None) -> Daemon:
         if len(os.fsencode(socket)) > SOCKET_PATH_MAX:
             raise CommandError(Code.NO_SESSIOND, f"no socket can have the path {socket}: it is too long")
         try:
-            return Daemon(await connectProtocol(UNIXClientEndpoint(reactor, socket), amp.AMP()))
+            return Daemon(await connectProtocol(UNIXClientEndpoint(reactor, socket), wire.Channel()))
         except ConnectError as problem:
             if problem.osError == errno.EACCES:
                 refused.append(socket)

@@ -13,7 +13,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 
 from lttngnet.consumer.carrier import Carrier
@@ -38,7 +37,7 @@ def adopt(reactor: IReactorSocket, descriptor: int, protocol: Protocol) -> None:
         reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)
 
 
-class Consumer(AMP):
+class Consumer(amp.Channel):
     """The consumer process's end of the connection with the session daemon."""
 
     log = Logger()

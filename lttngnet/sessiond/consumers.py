@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost, ProcessTerminated
 from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
-from twisted.protocols.amp import AMP
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -56,7 +55,7 @@ class Output(ProcessProtocol):
         self.ended.callback(None)
 
 
-class Peer(AMP):
+class Peer(amp.Channel):
     """Our end of the connection with a consumer process."""
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
-from twisted.protocols.amp import AMP
 
 from lttngnet.errors import Code, CommandError
+from lttngnet.log import ChannelLogger
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.uri import Output, UriError
 from lttngnet.wire import amp
@@ -31,13 +31,20 @@ def checked(output: dict[str, Any] | None) -> Output | None:
     return wanted
 
 
-class ClientChannel(AMP):
+class ClientChannel(amp.Channel):
     """One client."""
+
+    log = ChannelLogger()
 
     def __init__(self, sessions: Sessions, about: Callable[[], dict[str, Any]]) -> None:
         super().__init__()
         self._sessions = sessions
         self._about = about
+
+    def locateResponder(self, name: bytes) -> Any:
+        """Note what the client asks for."""
+        self.log.info("A client says {command}", command=name.decode("ascii", "backslashreplace"))
+        return super().locateResponder(name)
 
     @amp.answers(amp.Version)
     async def version(self) -> dict[str, Any]:

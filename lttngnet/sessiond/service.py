@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python import usage
 
 from lttngnet import __version__
-from lttngnet.log import Logger
+from lttngnet.log import Logger, set_verbosity
 from lttngnet.rundir import default_rundir, home
 from lttngnet.sessiond.applications import Applications
 from lttngnet.sessiond.consumers import ConsumerProcess
@@ -58,7 +58,7 @@ class Options(usage.Options):
         self["verbose"] = 0
 
     def opt_verbose(self) -> None:
-        """Say more; may be given more than once."""
+        """Say more in the log: once, what clients ask for; twice, everything."""
         self["verbose"] += 1
 
     opt_v = opt_verbose
@@ -139,6 +139,7 @@ def makeService(options: Options) -> MultiService:
     """Make the session daemon."""
     from twisted.internet import reactor
 
+    set_verbosity(options["verbose"])
     rundir: Path = options["rundir"]
     hostname = socket.gethostname() or "localhost"
     applications = Applications()
@@ -164,6 +165,7 @@ def makeService(options: Options) -> MultiService:
     daemon = SessionDaemon(reactor, sessions)
     places = ((CLIENT_SOCKET, ClientFactory(sessions, about)), (APPLICATION_SOCKET, applications))
     for name, factory in places:
+        factory.noisy = options["verbose"] > 1
         SharedSocket(reactor, rundir / name, factory, options["group"]).setServiceParent(daemon)
     end_by_signal(reactor)
     return daemon

@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 
+from lttngnet.log import Logger
 from lttngnet.startup import CannotStart
 
 
@@ -39,6 +40,8 @@ def is_answered(path: Path) -> bool:
 class SharedSocket(Service):
     """Listens on a UNIX socket for its owner, and, where that is root, for the members of a group."""
 
+    log = Logger()
+
     def __init__(self, reactor: Any, path: Path, factory: Factory, group: str) -> None:
         self._reactor = reactor
         self._path = path
@@ -64,6 +67,7 @@ class SharedSocket(Service):
                     os.chown(self._path, -1, grp.getgrnam(self._group).gr_gid)
         except (OSError, CannotListenError) as problem:
             raise CannotStart("lttng-sessiond", f"cannot listen on {self._path}: {problem}") from None
+        self.log.info("Listening on {path}", path=self._path)
 
     def stopService(self) -> "Deferred[None] | None":
         """Listen no more."""

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
 from twisted.protocols import amp
+from twisted.python.failure import Failure
 
 from lttngnet.errors import CommandError, WireError
 
@@ -51,6 +53,19 @@ def answers(command: type[amp.Command]) -> Callable[[Answering], Answering]:
         return method
 
     return decorate
+
+
+class Channel(amp.AMP):
+    """One end of a connection. Unlike Twisted's, it does not log that connections come and go."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """See `IProtocol`."""
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See `IProtocol`."""
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self.transport = None
 
 
 async def ask(peer: amp.AMP, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
