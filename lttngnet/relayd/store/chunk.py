@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 from lttngnet.relayd.store.layout import chunk_datetime
-from lttngnet.relayd.store.tree import Tree
+from lttngnet.relayd.store.pool import Descriptor, Pool
 from lttngnet.wire.relay import CloseCommand
 
 ROOT = PurePosixPath()  # the folder of the session itself
@@ -23,7 +23,7 @@ class Chunk:
     """A trace chunk on disk.
 
     Args:
-        tree: the output folder.
+        pool: of open files, in the output folder.
         session: folder of the session in it.
         number: see below.
         created: seconds since the epoch.
@@ -39,7 +39,7 @@ class Chunk:
 
     def __init__(
         self,
-        tree: Tree,
+        pool: Pool,
         session: PurePosixPath,
         number: int,
         created: int,
@@ -51,7 +51,8 @@ class Chunk:
         self.override = override
         self._ended: str | None = None  # when it was closed
         self._command: CloseCommand | None = None
-        self._tree = tree
+        self._pool = pool
+        self._tree = pool.tree
         self._session = session
         self._gone = gone
         self._users = 0
@@ -59,7 +60,7 @@ class Chunk:
         self._files: set[PurePosixPath] = set()
         self.folder = PurePosixPath(self.name) if folder is None else folder
         if self.folder != ROOT:
-            tree.make(session / self.folder)
+            self._tree.make(session / self.folder)
 
     @property
     def name(self) -> str:
@@ -73,9 +74,9 @@ class Chunk:
             return self.name
         return f"{self._began}-{self._ended}-{self.number}"
 
-    def create(self, path: PurePosixPath) -> int:
-        """Make a file in the chunk and return its descriptor."""
-        descriptor = self._tree.create(self._session / self.folder / path)
+    def create(self, path: PurePosixPath) -> Descriptor:
+        """Make a file in the chunk and return its descriptor. Raises OSError."""
+        descriptor = self._pool.create(lambda: self._session / self.folder / path)
         self._files.add(path)
         return descriptor
 
@@ -149,8 +150,8 @@ class Tracing:
 class Chunks:
     """The trace chunks that something refers to."""
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
         self._chunks: dict[tuple[Tracing, int], Chunk] = {}
 
     def find(self, tracing: Tracing, number: int) -> Chunk | None:
@@ -165,7 +166,7 @@ class Chunks:
         Whoever is given it has to `Chunk.acquire` it. Raises OSError.
         """
         chunk = Chunk(
-            self._tree,
+            self._pool,
             tracing.path,
             number,
             created,

@@ -1,10 +1,12 @@
 """The files that one stream writes in one trace chunk: trace files and their indexes."""
 
 import os
+from errno import ESTALE
 from pathlib import PurePosixPath
 
 from lttngnet.ctf.index import index_header
 from lttngnet.relayd.store.chunk import Chunk
+from lttngnet.relayd.store.pool import Descriptor
 from lttngnet.wire.codec import Buffer
 
 ZEROS = memoryview(bytes(1 << 18))
@@ -14,46 +16,54 @@ COPY = 1 << 20  # bytes that are moved at once from one file to another
 class File:
     """A file that only grows. Every write raises OSError."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
         self.size = 0
 
     def append(self, data: Buffer, padding: int = 0) -> None:
-        """Write the data, and as many zeros."""
-        if 0 < padding <= len(ZEROS):  # both in one system call
-            self._write([data, ZEROS[:padding]], len(data) + padding)
+        """Write the data, and as many zeros: as a hole where there are more of them than data.
+
+        A hole reads as zeros as well, and so padding that is only announced costs no disk.
+        """
+        descriptor, length = self._descriptor.number(), len(data)
+        if descriptor < 0:
+            self.size += length + padding
+        elif padding <= min(length, len(ZEROS)):  # both in one system call
+            self._write(descriptor, [data, ZEROS[:padding]] if padding else [data], length + padding)
         else:
-            self._write([data], len(data))
-            if padding:
-                self.size += padding
-                os.ftruncate(self._descriptor, self.size)  # reads as zeros, and costs a liar no disk
-                os.lseek(self._descriptor, self.size, os.SEEK_SET)
+            self._write(descriptor, [data], length)
+            os.ftruncate(descriptor, self.size + padding)
+            self.size += padding
 
     def move_tail(self, start: int, target: "File") -> None:
         """Move all bytes from ``start`` on to the end of another file."""
         at = start
         while at < self.size:
-            piece = os.pread(self._descriptor, min(COPY, self.size - at), at)
+            piece = os.pread(self._opened(), min(COPY, self.size - at), at)
             if not piece:
                 raise OSError(f"file ends at {at} bytes instead of {self.size}")
             target.append(piece)
             at += len(piece)
-        os.ftruncate(self._descriptor, start)
+        os.ftruncate(self._opened(), start)
         self.size = start
 
     def close(self) -> None:
-        """Let go of the file; to do so twice is no error."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        """Let go of the file; to do so twice is no error. Raises OSError."""
+        self._descriptor.close()
 
-    def _write(self, buffers: list[Buffer], length: int) -> None:
-        written = os.writev(self._descriptor, buffers)
+    def _opened(self) -> int:
+        descriptor = self._descriptor.number()
+        if descriptor < 0:
+            raise OSError(ESTALE, "the file was deleted long ago")
+        return descriptor
+
+    def _write(self, descriptor: int, buffers: list[Buffer], length: int) -> None:
+        written = os.pwritev(descriptor, buffers, self.size)
         self.size += written
         while written < length:  # the disk is full, or a signal came: the next call says which
             rest = memoryview(b"".join(buffers))[written:]
             buffers, length = [rest], len(rest)
-            written = os.writev(self._descriptor, buffers)
+            written = os.pwritev(descriptor, buffers, self.size)
             self.size += written
 
 

@@ -12,8 +12,8 @@ from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ROOT, Chunk, Chunks, Tracing
 from lttngnet.relayd.store.layout import Grouping, old_stream_path, session_path
+from lttngnet.relayd.store.pool import Pool, open_files_limit
 from lttngnet.relayd.store.session import Facts, Session
-from lttngnet.relayd.store.tree import Tree
 from lttngnet.wire.relay import NIL, CreateSession
 
 TRACE_FORMATS = (1, 2)  # CTF 1.8, CTF 2
@@ -28,6 +28,7 @@ class Store:
         grouping: what the folders directly below it stand for.
         allows_clear: whether peers may delete what they sent before.
         clock: seconds since the epoch.
+        open_files: files that are open at once (see `open_files_limit`).
 
     Attributes:
         sessions: by number.
@@ -39,13 +40,15 @@ class Store:
         grouping: Grouping = Grouping.HOST,
         allows_clear: bool = True,
         clock: Callable[[], float] = time.time,
+        open_files: int | None = None,
     ) -> None:
         self.allows_clear = allows_clear
         self.sessions: dict[int, Session] = {}
-        self._tree = Tree(output)
+        self._pool = Pool(output, open_files_limit(open_files))
+        self._tree = self._pool.tree
         self._grouping = grouping
         self._clock = clock
-        self._chunks = Chunks(self._tree)
+        self._chunks = Chunks(self._pool)
         self._numbers = count(1)
         self._handles = count(1)
 
