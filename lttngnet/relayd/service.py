@@ -1,13 +1,12 @@
-"""``twistd lttng-relayd``: the relay daemon as a service, and its options.
+"""``twistd lttng-relayd``: the relay daemon as a service.
 
 A daemon that cannot start says so in one line and exits with status 1.
 """
 
 import json
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -15,117 +14,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
-from twisted.python import usage
 from twisted.python.failure import Failure
 
-from lttngnet.endpoints import server_endpoint
 from lttngnet.log import Logger
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.options import Options, cannot_start
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.tree import FOLDER_MODE
-from lttngnet.rundir import home
-from lttngnet.startup import CannotStart, end_by_signal
-from lttngnet.wire.relay import MAJOR, MINOR
+from lttngnet.startup import end_by_signal
 
-CONTROL_PORT, DATA_PORT = 5342, 5343
-FEWEST_DESCRIPTORS = 100  # of the genuine daemon's --fd-pool-size
-
-
-def cannot_start(why: object) -> CannotStart:
-    """Return what to raise: one line, and status 1."""
-    return CannotStart("lttng-relayd", why)
-
-
-def listener(default_port: int) -> Callable[[str], str]:
-    """Return what makes an endpoint string of the value of a port option."""
-
-    def coerce(text: str) -> str:
-        return server_endpoint(text, default_port)
-
-    coerce.coerceDoc = "An LTTng URL or a Twisted server endpoint."  # type: ignore[attr-defined]
-    return coerce
-
-
-def pool_size(text: str) -> int:
-    """Check the value of --fd-pool-size."""
-    size = int(text)
-    if size < FEWEST_DESCRIPTORS:
-        raise ValueError(f"the pool needs at least {FEWEST_DESCRIPTORS} descriptors")
-    return size
-
-
-class Options(usage.Options):
-    """Options of ``twistd lttng-relayd``, named as the genuine daemon's."""
-
-    synopsis = "[options]"
-    longdesc = (
-        "Receives LTTng traces over the network and writes them as CTF. A URL is an LTTng URL such as "
-        "tcp://0.0.0.0:5342 or tcp6://[::]:5342, or a Twisted server endpoint string; port 0 is any free one."
-    )
-    optFlags = [
-        ["group-output-by-session", "s", "Write to SESSION/HOST-DATETIME instead of HOST/SESSION-DATETIME."],
-        ["group-output-by-host", "p", "Write to HOST/SESSION-DATETIME (the default)."],
-        ["disallow-clear", "x", "Let no peer delete what it sent before."],
-    ]
-    optParameters = [
-        ["output", "o", None, "Folder for traces, absolute (default: $LTTNG_HOME or $HOME, lttng-traces)."],
-        [
-            "control-port",
-            "C",
-            f"tcp:{CONTROL_PORT}:interface=0.0.0.0",
-            "URL for control.",
-            listener(CONTROL_PORT),
-        ],
-        ["data-port", "D", f"tcp:{DATA_PORT}:interface=0.0.0.0", "URL for data.", listener(DATA_PORT)],
-        ["live-port", "L", None, "URL for live viewers; not served yet."],
-        ["working-directory", "w", None, "Folder to work in."],
-        ["fd-pool-size", None, None, "Files to hold open at most (accepted, not needed).", pool_size],
-        [
-            "ports-file",
-            None,
-            None,
-            'File to write the ports to that are listened on: {"control": 5342, "data": 5343}.',
-        ],
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["verbose"] = 0
-
-    def opt_verbose(self) -> None:
-        """Say more in the log; may be given more than once."""
-        self["verbose"] += 1
-
-    opt_v = opt_verbose
-
-    def opt_version(self) -> NoReturn:
-        """Print the version of the relay protocol and exit."""
-        print(f"lttng-relayd {MAJOR}.{MINOR} (lttngnet)")
-        raise SystemExit(0)
-
-    opt_V = opt_version
-
-    def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Parse; every mistake of the user is one line."""
-        try:
-            super().parseOptions(options)
-        except usage.UsageError as mistake:
-            raise cannot_start(mistake) from None
-
-    def postOptions(self) -> None:
-        """Fill in what the environment says. Raises UsageError."""
-        if self["group-output-by-session"] and self["group-output-by-host"]:
-            raise usage.UsageError("output is grouped by session or by host, not both")
-        if self["output"] is None:
-            self["output"] = str(Path(home(os.environ), "lttng-traces").absolute())
-        if not Path(self["output"]).is_absolute():
-            raise usage.UsageError(f"the output folder {self['output']!r} is not absolute")
-        self["disallow-clear"] = self["disallow-clear"] or "LTTNG_RELAYD_DISALLOW_CLEAR" in os.environ
-        self["working-directory"] = self["working-directory"] or os.environ.get(
-            "LTTNG_RELAYD_WORKING_DIRECTORY"
-        )
+__all__ = ["Options", "makeService"]
 
 
 def url_of(address: IPv4Address | IPv6Address) -> str:

@@ -1,0 +1,163 @@
+"""The options of the relay daemon, named as the genuine one's.
+
+What is not said on the command line may be said in a configuration file or in the environment.
+"""
+
+import getopt
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from twisted.python import usage
+
+from lttngnet.endpoints import server_endpoint
+from lttngnet.relayd.configuration import ConfigurationError, switch, words
+from lttngnet.rundir import home
+from lttngnet.startup import CannotStart
+from lttngnet.wire.relay import MAJOR, MINOR
+
+CONTROL_PORT, DATA_PORT = 5342, 5343
+FEWEST_DESCRIPTORS = 100  # of --fd-pool-size
+DISALLOW_CLEAR = "LTTNG_RELAYD_DISALLOW_CLEAR"
+WORKING_DIRECTORY = "LTTNG_RELAYD_WORKING_DIRECTORY"
+SPARE_DESCRIPTORS = 10  # that the default of --fd-pool-size leaves for other uses
+
+
+def cannot_start(why: object) -> CannotStart:
+    """Return what to raise: one line, and status 1."""
+    return CannotStart("lttng-relayd", why)
+
+
+def listener(default_port: int) -> Callable[[str], str]:
+    """Return what makes an endpoint string of the value of a port option."""
+
+    def coerce(text: str) -> str:
+        return server_endpoint(text, default_port)
+
+    coerce.coerceDoc = "An LTTng URL or a Twisted server endpoint."  # type: ignore[attr-defined]
+    return coerce
+
+
+def pool_size(text: str) -> int:
+    """Check the value of --fd-pool-size."""
+    size = int(text)
+    if size < FEWEST_DESCRIPTORS:
+        raise ValueError(f"the pool needs at least {FEWEST_DESCRIPTORS} descriptors")
+    return size
+
+
+def default_pool_size() -> int:
+    """Return how many files to hold open where nobody says. Raises UsageError if they are too few."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    size = sys.maxsize if soft == resource.RLIM_INFINITY else soft - SPARE_DESCRIPTORS
+    if size < FEWEST_DESCRIPTORS:
+        raise usage.UsageError(f"the limit of {soft} open files leaves fewer than {FEWEST_DESCRIPTORS}")
+    return size
+
+
+class Options(usage.Options):
+    """Options of ``twistd lttng-relayd``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Receives LTTng traces over the network and writes them as CTF. A URL is an LTTng URL such as "
+        "tcp://0.0.0.0:5342 or tcp6://[::]:5342, or a Twisted server endpoint string; port 0 is any free one."
+    )
+    optFlags = [
+        ["group-output-by-session", "s", "Write to SESSION/HOST-DATETIME instead of HOST/SESSION-DATETIME."],
+        ["group-output-by-host", "p", "Write to HOST/SESSION-DATETIME (the default)."],
+        ["disallow-clear", "x", "Let no peer delete what it sent before."],
+    ]
+    optParameters = [
+        ["output", "o", None, "Folder for traces, absolute (default: $LTTNG_HOME or $HOME, lttng-traces)."],
+        [
+            "control-port",
+            "C",
+            f"tcp:{CONTROL_PORT}:interface=0.0.0.0",
+            "URL for control.",
+            listener(CONTROL_PORT),
+        ],
+        ["data-port", "D", f"tcp:{DATA_PORT}:interface=0.0.0.0", "URL for data.", listener(DATA_PORT)],
+        ["live-port", "L", None, "URL for live viewers; not served yet."],
+        ["working-directory", "w", None, "Folder to work in (default: $LTTNG_RELAYD_WORKING_DIRECTORY)."],
+        [
+            "fd-pool-size",
+            None,
+            None,
+            f"Files to hold open at most, from {FEWEST_DESCRIPTORS} on "
+            f"(default: the soft limit of the process, less {SPARE_DESCRIPTORS}).",
+            pool_size,
+        ],
+        ["group", "g", "tracing", "Group whose members may ask a daemon that root started for its health."],
+        ["config", "f", None, "Configuration file to read after those of the system and the user."],
+        [
+            "ports-file",
+            None,
+            None,
+            'File to write the ports to that are listened on: {"control": 5342, "data": 5343}.',
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["verbose"] = 0
+
+    def opt_verbose(self) -> None:
+        """Say more in the log: once, which connections come and go; twice, everything."""
+        self["verbose"] += 1
+
+    opt_v = opt_verbose
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of the relay protocol and exit."""
+        print(f"lttng-relayd {MAJOR}.{MINOR} (lttngnet)")
+        raise SystemExit(0)
+
+    opt_V = opt_version
+
+    def opt_h(self) -> None:
+        """See --help."""
+        self.opt_help()
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse, after what configuration files say; every mistake of the user is one line.
+
+        Raises:
+            CannotStart: on a mistake.
+        """
+        given = sys.argv[1:] if options is None else list(options)
+        try:
+            super().parseOptions([*self._configured(given), *given])
+        except (usage.UsageError, ConfigurationError) as mistake:
+            raise cannot_start(mistake) from None
+
+    def postOptions(self) -> None:
+        """Fill in what the environment says. Raises UsageError and ConfigurationError."""
+        if self["group-output-by-session"] and self["group-output-by-host"]:
+            raise usage.UsageError("output is grouped by session or by host, not both")
+        if self["output"] is None:
+            self["output"] = str(Path(home(os.environ), "lttng-traces").absolute())
+        if not Path(self["output"]).is_absolute():
+            raise usage.UsageError(f"the output folder {self['output']!r} is not absolute")
+        if not self["disallow-clear"] and (text := os.environ.get(DISALLOW_CLEAR)):
+            self["disallow-clear"] = switch(text, DISALLOW_CLEAR)
+        self["working-directory"] = self["working-directory"] or os.environ.get(WORKING_DIRECTORY)
+        if self["fd-pool-size"] is None:
+            self["fd-pool-size"] = default_pool_size()
+        if self["ports-file"] is not None:  # the daemon may work in another folder by the time it is written
+            self["ports-file"] = str(Path(self["ports-file"]).absolute())
+
+    def _configured(self, given: Sequence[str]) -> list[str]:
+        """Return what the configuration files say. Raises ConfigurationError."""
+        try:
+            found, _ = getopt.getopt(given, self.shortOpt, self.longOpt)
+        except getopt.error:
+            return []  # who parses the words for good says what is wrong with them
+        values = dict(found)
+        if not values.keys().isdisjoint(("--help", "-h", "--version", "-V")):
+            return []
+        chosen = [value for name, value in found if name in ("--config", "-f")]
+        return words(os.environ, chosen[-1] if chosen else None, self.longOpt)
