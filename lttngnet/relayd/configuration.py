@@ -1,6 +1,6 @@
 """What configures the relay daemon besides its command line: configuration files, and the environment.
 
-A configuration file is an INI file that other LTTng daemons may share; what is ours stands under ``[relayd]``::
+A configuration file is an INI file, which other LTTng daemons may share; ours is the section ``[relayd]``::
 
     [relayd]
     live-port = tcp://0.0.0.0:4567
@@ -22,16 +22,8 @@ SYSTEM_FILE = "/etc/lttng/lttng.conf"
 SECTION = "relayd"
 UNSUITABLE = ("config", "help", "version")  # options that a configuration file cannot give
 
-_SWITCH = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
+_ON = ("true", "yes", "on", "1")
+_OFF = ("false", "no", "off", "0")
 
 SocketOptions = Sequence[tuple[int, int, int]]
 """Level, option and value: the arguments of `socket.socket.setsockopt`."""
@@ -61,12 +53,10 @@ def switch(text: str, what: str) -> bool:
     Raises:
         ConfigurationError: it is none of these.
     """
-    try:
-        return _SWITCH[text.strip().lower()]
-    except KeyError:
-        raise ConfigurationError(
-            f"{what} is {text!r}, and can be true or false, yes or no, on or off"
-        ) from None
+    wanted = text.strip().lower()
+    if wanted not in _ON + _OFF:
+        raise ConfigurationError(f"{what} is {text!r}, and can be true or false, yes or no, on or off")
+    return wanted in _ON
 
 
 def words(environ: Mapping[str, str], chosen: str | None, long_options: Sequence[str]) -> list[str]:

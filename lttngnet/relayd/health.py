@@ -1,7 +1,7 @@
 """Health: whether the daemon is well, for whoever asks on a UNIX socket.
 
-The question is a 32-bit 0, the answer a 64-bit mask in which a bit stands for a part that is not well (0: all is
-well), both in the byte order of the machine; then the connection is closed. This is what
+The question is a 32-bit 0, the answer a 64-bit mask in which a bit stands for a part that is not well (0: all
+is well), both in the byte order of the machine; then the connection is closed. This is what
 ``lttng_health_query`` of liblttng-ctl speaks.
 """
 
@@ -43,11 +43,11 @@ class Part(enum.IntFlag):
     LIVE_LISTENER = 1 << 5
 
 
-def health_path(environ: Mapping[str, str], uid: int, pid: int) -> Path:
-    """Return where the health socket of a process belongs."""
+def health_path(environ: Mapping[str, str], uid: int) -> Path:
+    """Return where the health socket of this process belongs, for this user."""
     if path := environ.get("LTTNG_RELAYD_HEALTH"):
         return Path(path).absolute()
-    return Path(default_rundir(environ, uid), "relayd", f"health-{pid}")
+    return Path(default_rundir(environ, uid), "relayd", f"health-{os.getpid()}")
 
 
 class Pulse(Service):
@@ -88,7 +88,8 @@ class HealthChannel(Protocol, TimeoutMixin):
     log = ChannelLogger()
     transport: ITransport
 
-    def __init__(self, ailing: Callable[[], int]) -> None:
+    def __init__(self, clock: IReactorTime, ailing: Callable[[], int]) -> None:
+        self.callLater = clock.callLater  # type: ignore[method-assign,assignment]
         self._ailing = ailing
         self._heard = b""
 
@@ -120,17 +121,19 @@ class HealthFactory(Factory):
     """Makes a channel for each client.
 
     Args:
+        clock: counts the time that a client may take.
         ailing: returns the mask of the parts that are not well.
     """
 
     noisy = False
 
-    def __init__(self, ailing: Callable[[], int]) -> None:
+    def __init__(self, clock: IReactorTime, ailing: Callable[[], int]) -> None:
+        self._clock = clock
         self._ailing = ailing
 
     def buildProtocol(self, addr: IAddress | None) -> HealthChannel:
         """Return the channel of a new connection."""
-        return HealthChannel(self._ailing)
+        return HealthChannel(self._clock, self._ailing)
 
 
 class HealthSocket(Service):
@@ -149,7 +152,7 @@ class HealthSocket(Service):
         self._reactor = reactor
         self._path = path
         self._group = group
-        self._factory = HealthFactory(ailing)
+        self._factory = HealthFactory(reactor, ailing)
         self._listening: IListeningPort | None = None
 
     def privilegedStartService(self) -> None:
@@ -181,7 +184,7 @@ class HealthSocket(Service):
         return stopping  # type: ignore[no-any-return]
 
     def _make_folder(self, folder: Path) -> None:
-        """Make the folder, and those above it; they are the owner's alone, but root's may be passed through."""
+        """Make the folder, and those above it: the owner's alone, but root's let everybody through."""
         mode = 0o755 if os.geteuid() == 0 else 0o700
         for path in (*reversed(folder.parents), folder):
             with suppress(FileExistsError):

@@ -118,9 +118,7 @@ class Options(usage.Options):
 
     opt_V = opt_version
 
-    def opt_h(self) -> None:
-        """See --help."""
-        self.opt_help()
+    opt_h = usage.Options.opt_help
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse, after what configuration files say; every mistake of the user is one line.

@@ -5,6 +5,8 @@ A daemon that cannot start says so in one line and exits with status 1.
 
 import json
 import os
+import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
-from lttngnet.log import Logger
+from lttngnet.log import ChannelLogger, Logger, set_verbosity
+from lttngnet.relayd.configuration import SocketOptions, socket_options
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.health import HealthSocket, Part, Pulse, health_path
 from lttngnet.relayd.options import Options, cannot_start
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.store import Store
@@ -26,6 +30,8 @@ from lttngnet.relayd.store.tree import FOLDER_MODE
 from lttngnet.startup import end_by_signal
 
 __all__ = ["Options", "makeService"]
+
+log = ChannelLogger("lttngnet.relayd.service")
 
 
 def url_of(address: IPv4Address | IPv6Address) -> str:
@@ -44,8 +50,21 @@ def reason(failure: Failure) -> str:
     return f": {problem}"
 
 
+def set_socket_options(descriptor: int, options: SocketOptions) -> None:
+    """Set options of a TCP socket that somebody else owns."""
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        for option in options:
+            same.setsockopt(*option)
+
+
 class Listening(Service):
     """Listens at one endpoint while it runs.
+
+    Args:
+        what: its name, for people.
+        endpoint: where to listen.
+        factory: of what serves the connections.
+        socket_options: to set on the socket, whence those that are accepted inherit them.
 
     Attributes:
         port: the number of the port; None before, and where the endpoint has none.
@@ -53,12 +72,24 @@ class Listening(Service):
 
     log = Logger()
 
-    def __init__(self, what: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
+    def __init__(
+        self,
+        what: str,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        socket_options: SocketOptions = (),
+    ) -> None:
         self.setName(what)
         self.port: int | None = None
         self._endpoint = endpoint
         self._factory = factory
-        self._listening: IListeningPort | None = None
+        self._socket_options = socket_options
+        self._listening: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it listens."""
+        return self._listening is not None and bool(self._listening.connected)
 
     def privilegedStartService(self) -> None:
         """Listen. Raises CannotStart."""
@@ -71,7 +102,8 @@ class Listening(Service):
     def stopService(self) -> "Deferred[None] | None":
         """Stop to listen."""
         super().stopService()
-        return self._listening.stopListening() if self._listening else None
+        stopping: Deferred[None] | None = self._listening.stopListening() if self._listening else None
+        return stopping
 
     def _opened(self, listening: IListeningPort) -> None:
         self._listening = listening
@@ -79,6 +111,7 @@ class Listening(Service):
         if isinstance(where, IPv4Address | IPv6Address):
             self.port = where.port
             where = url_of(where)
+            set_socket_options(self._listening.fileno(), self._socket_options)
         self.log.info("Listening for {what} on {where}", what=self.name, where=where)
 
 
@@ -101,13 +134,23 @@ class RelayDaemon(MultiService):
         self._store = store
         self._umask = umask
 
+    def ailing(self) -> Part:
+        """Return what is not well."""
+        parts = Part(0)
+        for service in self:
+            if isinstance(service, Listening) and not service.is_open:
+                parts |= Part.LIVE_LISTENER if service.name == "live" else Part.LISTENER
+            elif isinstance(service, Pulse) and not service.is_well():
+                parts |= Part.WORKER
+        return parts
+
     def privilegedStartService(self) -> None:
         """Make the process ours, then listen. Raises CannotStart."""
         if self._umask is not None:
             os.umask(self._umask)
+        if folder := self._options["working-directory"]:
+            change_folder(folder)
         try:
-            if self._options["working-directory"]:
-                os.chdir(self._options["working-directory"])
             Path(self._options["output"]).mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as problem:
             raise cannot_start(problem) from None
@@ -140,6 +183,16 @@ class RelayDaemon(MultiService):
         draft.replace(path)
 
 
+def change_folder(folder: str) -> None:
+    """Work in a folder from now on. Raises CannotStart."""
+    try:
+        os.chdir(folder)
+    except OSError as problem:
+        raise cannot_start(f'Failed to change working directory to "{folder}": {problem.strerror}') from None
+    if not os.access(".", os.W_OK):
+        log.info('Working directory "{folder}" is not writable', folder=folder)
+
+
 def callers_umask(options: Options) -> int | None:
     """Return the umask that twistd would replace by its own when it detaches; None if the user chose one."""
     if options.parent is not None and options.parent["umask"] is not None:
@@ -153,11 +206,16 @@ def makeService(options: Options) -> RelayDaemon:
     """Make the daemon of its options."""
     from twisted.internet import reactor
 
+    set_verbosity(options["verbose"])
     grouping = Grouping.SESSION if options["group-output-by-session"] else Grouping.HOST
     store = Store(Path(options["output"]), grouping, not options["disallow-clear"])
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
     for what, factory in (("control", ControlFactory(store)), ("data", DataFactory(store))):
-        factory.noisy = options["verbose"] > 0
+        factory.noisy = options["verbose"] > 1
         endpoint = serverFromString(reactor, options[f"{what}-port"])
-        Listening(what, endpoint, factory).setServiceParent(daemon)
+        options_of_peers = () if what == "live" else socket_options(os.environ)
+        Listening(what, endpoint, factory, options_of_peers).setServiceParent(daemon)
+    Pulse(reactor).setServiceParent(daemon)
+    health = partial(health_path, os.environ, os.geteuid())
+    HealthSocket(reactor, health, options["group"], daemon.ailing).setServiceParent(daemon)
     return daemon

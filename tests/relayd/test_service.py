@@ -83,6 +83,7 @@ class ProcessTests(SynchronousTestCase):
         process = subprocess.Popen(
             [*TWISTD, "lttng-relayd", "-o", self.folder / "out", *words],
             cwd=self.folder,
+            env=os.environ | {"LTTNG_RELAYD_HEALTH": f"/tmp/lttngnet-health-{os.getpid()}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -141,6 +142,7 @@ class ProcessTests(SynchronousTestCase):
         subprocess.run(
             [*TWISTD[:-2], f"--pidfile={pid_file}", "lttng-relayd", *words],
             cwd=self.folder,
+            env=os.environ | {"LTTNG_RELAYD_HEALTH": f"/tmp/lttngnet-health-{os.getpid()}"},
             umask=0o027,
             check=True,
             timeout=10,
