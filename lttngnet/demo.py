@@ -82,7 +82,7 @@ class Stage:
     def start_relay_daemon(self) -> str:
         """Start the relay daemon, and return the URI for `enable-consumer`."""
         anywhere = "tcp://127.0.0.1:0"
-        ports = ("-C", anywhere, "-D", anywhere, "--ports-file", str(self._ports))
+        ports = ("-C", anywhere, "-D", anywhere, "-L", anywhere, "--ports-file", str(self._ports))
         self._spawn("relay daemon", *_twistd("lttng-relayd", "-o", str(self.received), *ports))
         self._wait("relay daemon", self._ports.exists)
         numbers = json.loads(self._ports.read_text())

@@ -19,7 +19,7 @@ from lttngnet.rundir import home
 from lttngnet.startup import CannotStart
 from lttngnet.wire.relay import MAJOR, MINOR
 
-CONTROL_PORT, DATA_PORT = 5342, 5343
+CONTROL_PORT, DATA_PORT, LIVE_PORT = 5342, 5343, 5344
 FEWEST_DESCRIPTORS = 100  # of --fd-pool-size
 DISALLOW_CLEAR = "LTTNG_RELAYD_DISALLOW_CLEAR"
 WORKING_DIRECTORY = "LTTNG_RELAYD_WORKING_DIRECTORY"
@@ -81,7 +81,13 @@ class Options(usage.Options):
             listener(CONTROL_PORT),
         ],
         ["data-port", "D", f"tcp:{DATA_PORT}:interface=0.0.0.0", "URL for data.", listener(DATA_PORT)],
-        ["live-port", "L", None, "URL for live viewers; not served yet."],
+        [
+            "live-port",
+            "L",
+            f"tcp:{LIVE_PORT}:interface=127.0.0.1",
+            "URL for live viewers.",
+            listener(LIVE_PORT),
+        ],
         ["working-directory", "w", None, "Folder to work in (default: $LTTNG_RELAYD_WORKING_DIRECTORY)."],
         [
             "fd-pool-size",
@@ -97,7 +103,7 @@ class Options(usage.Options):
             "ports-file",
             None,
             None,
-            'File to write the ports to that are listened on: {"control": 5342, "data": 5343}.',
+            'File to write the ports to that are listened on: {"control": 5342, "data": 5343, "live": 5344}.',
         ],
     ]
 

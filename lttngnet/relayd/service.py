@@ -23,6 +23,7 @@ from lttngnet.relayd.configuration import SocketOptions, socket_options
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.health import HealthSocket, Part, Pulse, health_path
+from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.options import Options, cannot_start
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.store import Store
@@ -155,10 +156,6 @@ class RelayDaemon(MultiService):
         except OSError as problem:
             raise cannot_start(problem) from None
         super().privilegedStartService()
-        if self._options["live-port"]:
-            self.log.warn(
-                "Nothing listens on {url}: live viewing is not served yet", url=self._options["live-port"]
-            )
 
     def startService(self) -> None:
         """Say which ports are listened on. Raises CannotStart."""
@@ -210,7 +207,12 @@ def makeService(options: Options) -> RelayDaemon:
     grouping = Grouping.SESSION if options["group-output-by-session"] else Grouping.HOST
     store = Store(Path(options["output"]), grouping, not options["disallow-clear"])
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
-    for what, factory in (("control", ControlFactory(store)), ("data", DataFactory(store))):
+    factories = {
+        "control": ControlFactory(store),
+        "data": DataFactory(store),
+        "live": ViewerFactory(store),
+    }
+    for what, factory in factories.items():
         factory.noisy = options["verbose"] > 1
         endpoint = serverFromString(reactor, options[f"{what}-port"])
         options_of_peers = () if what == "live" else socket_options(os.environ)

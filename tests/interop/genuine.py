@@ -143,12 +143,13 @@ class Namespace:
         )
         return process
 
-    def start_our_relayd(self, output, control=5342, data=5343, options=()):
+    def start_our_relayd(self, output, control=5342, data=5343, live=5344, options=()):
         """Start our relay daemon, and return when its ports are open."""
         command = (*TWISTD, "-n", "--pidfile=", "lttng-relayd", "-o", output)
-        urls = ("-C", f"tcp://127.0.0.1:{control}", "-D", f"tcp://127.0.0.1:{data}")
-        process = self.start(*command, *urls, *options, log="our-relayd.log")
-        wait_until(lambda: self.listens(control) and self.listens(data), "our relay daemon")
+        urls = (f"tcp://127.0.0.1:{port}" for port in (control, data, live))
+        ports = [word for pair in zip("CDL", urls, strict=True) for word in (f"-{pair[0]}", pair[1])]
+        process = self.start(*command, *ports, *options, log="our-relayd.log")
+        wait_until(lambda: all(self.listens(port) for port in (control, data, live)), "our relay daemon")
         return process
 
     def start_genuine_sessiond(self):

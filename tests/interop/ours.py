@@ -98,7 +98,8 @@ class Stage:
         """Start our relay daemon on free ports; return it when it listens."""
         ports = self.folder / "ports"
         ports.unlink(missing_ok=True)
-        listen = ("-C", "tcp://127.0.0.1:0", "-D", "tcp://127.0.0.1:0", "--ports-file", str(ports))
+        free = "tcp://127.0.0.1:0"
+        listen = ("-C", free, "-D", free, "-L", free, "--ports-file", str(ports))
         where = ("-o", str(self.output), *listen, *options)
         process = self.spawn("relayd", program("twistd"), "-n", "--pidfile=", "lttng-relayd", *where)
         eventually(lambda: ports.exists() or self.ended(process, "relayd"), "the relay daemon listens")

@@ -43,6 +43,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["output"], "/home/user/lttng-traces")
         self.assertEqual(options["control-port"], "tcp:5342:interface=0.0.0.0")
         self.assertEqual(options["data-port"], "tcp:5343:interface=0.0.0.0")
+        self.assertEqual(options["live-port"], "tcp:5344:interface=127.0.0.1")
         self.assertFalse(options["disallow-clear"])
 
     def test_environment(self):
@@ -109,7 +110,7 @@ class ProcessTests(SynchronousTestCase):
         return json.loads(file.read_text())
 
     def test_from_start_to_end_with_a_session_open(self):
-        process = self.start("-C", ANY, "-D", ANY, "--ports-file", "ports.json", "-L", "tcp://localhost:5344")
+        process = self.start("-C", ANY, "-D", ANY, "-L", "tcp://localhost:0", "--ports-file", "ports.json")
         ports = self.ports(process)
         with (
             socket.create_connection(("127.0.0.1", ports["control"]), 5) as control,
@@ -133,12 +134,12 @@ class ProcessTests(SynchronousTestCase):
         self.assertEqual(file.read_bytes(), b"xxxxxx\0\0yyyy")
         self.assertIn(f"Listening for control on tcp://127.0.0.1:{ports['control']}", said)
         self.assertIn(f"Listening for data on tcp://127.0.0.1:{ports['data']}", said)
-        self.assertIn("live viewing is not served yet", said)
+        self.assertIn(f"Listening for live on tcp://127.0.0.1:{ports['live']}", said)
 
     def test_detached(self):
         """It has the umask of its caller; where it detaches, twistd's own would be 077."""
         pid_file, ports = self.folder / "pid", self.folder / "ports.json"
-        words = ["-C", ANY, "-D", ANY, "-o", self.folder / "out", "--ports-file", ports]
+        words = ["-C", ANY, "-D", ANY, "-L", ANY, "-o", self.folder / "out", "--ports-file", ports]
         subprocess.run(
             [*TWISTD[:-2], f"--pidfile={pid_file}", "lttng-relayd", *words],
             cwd=self.folder,
@@ -159,7 +160,7 @@ class ProcessTests(SynchronousTestCase):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             port = taken.getsockname()[1]
-            process = self.start("-C", f"tcp://127.0.0.1:{port}", "-D", ANY)
+            process = self.start("-C", f"tcp://127.0.0.1:{port}", "-D", ANY, "-L", ANY)
             log, _ = process.communicate(timeout=10)
         self.assertEqual(process.returncode, 1)
         (line,) = [line for line in log.splitlines() if "lttng-relayd" in line]

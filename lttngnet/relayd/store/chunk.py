@@ -80,6 +80,15 @@ class Chunk:
         self._files.add(path)
         return descriptor
 
+    def open(self, path: PurePosixPath) -> int:
+        """Open a file of the chunk for a viewer, who closes the descriptor. Raises OSError."""
+        return self._tree.open(self._session / self.folder / path)
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether it is deleted, or will be as soon as nothing refers to it any more."""
+        return self._command is CloseCommand.DELETE
+
     def move(self, folder: PurePosixPath) -> None:
         """Go to another folder; to be there already is no error."""
         if folder == self.folder:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from lttngnet.ctf.index import index_header
 from lttngnet.relayd.store.chunk import Chunk
 from lttngnet.relayd.store.pool import Descriptor
+from lttngnet.relayd.store.trail import TraceFile, Trail
 from lttngnet.wire.codec import Buffer
 
 ZEROS = memoryview(bytes(1 << 18))
@@ -19,6 +20,7 @@ class File:
     def __init__(self, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
         self.size = 0
+        self.is_closed = False
 
     def append(self, data: Buffer, padding: int = 0) -> None:
         """Write the data, and as many zeros: as a hole where there are more of them than data.
@@ -49,6 +51,7 @@ class File:
 
     def close(self) -> None:
         """Let go of the file; to do so twice is no error. Raises OSError."""
+        self.is_closed = True
         self._descriptor.close()
 
     def _opened(self) -> int:
@@ -77,6 +80,7 @@ class Files:
         size_limit: bytes after which another trace file is begun; 0 is never.
         count: trace files that are kept; 0 is all.
         index_minor: format 1.x of the index files; None where there are none.
+        trail: told of every trace file, for viewers.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Files:
         size_limit: int,
         count: int,
         index_minor: int | None,
+        trail: Trail,
     ) -> None:
         self._path = path
         self._name = name
@@ -94,10 +99,11 @@ class Files:
         self._count = count
         self._index_minor = index_minor
         self._number = 0
+        self._trail = trail
         self.index_file: File | None = None
         self._chunk = chunk.acquire()
         try:
-            self.data = self._create(path / self._file_name)
+            self.data = self._begin()
         except OSError:
             chunk.release()
             raise
@@ -118,12 +124,13 @@ class Files:
         if self.index_file is None and self._index_minor is not None:
             self.index_file = self._create(self._path / "index" / f"{self._file_name}.idx")
             self.index_file.append(index_header(self._index_minor))
+            self._trail.last.index = self.index_file
         return self.index_file
 
     def restart(self) -> None:
         """Begin the trace file anew, empty."""
         self.data.close()
-        self.data = self._create(self._path / self._file_name)
+        self.data = self._begin()
 
     def take_index(self) -> File | None:
         """Give the present index file away, to who still has something to write there and will close it."""
@@ -140,6 +147,12 @@ class Files:
     @property
     def _file_name(self) -> str:
         return f"{self._name}_{self._number}" if self._size_limit else self._name
+
+    def _begin(self) -> File:
+        path = self._path / self._file_name
+        data = self._create(path)
+        self._trail.begin(TraceFile(self._chunk, path, data, self._index_minor))
+        return data
 
     def _create(self, path: PurePosixPath) -> File:
         return File(self._chunk.create(path))

@@ -40,6 +40,11 @@ class Pairing:
         self._indexes: dict[int, SendIndex] = {}  # received, and no packet for them yet
         self._retired: set[File] = set()  # get no more packets, and a packet of theirs waits for its index
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a half of an entry is here and the other is to come."""
+        return bool(self._packets or self._indexes)
+
     def add_packet(self, sequence: int, packet: Packet) -> None:
         """Take a packet that is received as a whole. Raises OSError."""
         index = self._indexes.pop(sequence, None)

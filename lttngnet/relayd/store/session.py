@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from lttngnet.errors import Code
 from lttngnet.log import Logger
@@ -15,6 +16,7 @@ from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks, Tracing
 from lttngnet.relayd.store.stream import Stream
+from lttngnet.relayd.store.trace import Trace
 from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
 
 
@@ -32,6 +34,7 @@ class Facts:
         allows_clear: whether its peer may delete what it sent before.
         tracing: the session that it is a part of, and its folder.
         place: from a stream's path as the peer says it to the path below the chunk.
+        trace_format: 1 is CTF 1.8, 2 is CTF 2.
     """
 
     number: int
@@ -43,6 +46,7 @@ class Facts:
     allows_clear: bool
     tracing: Tracing
     place: Callable[[str], PurePosixPath]
+    trace_format: int = 1
 
     @property
     def index_minor(self) -> int | None:
@@ -50,6 +54,13 @@ class Facts:
         if self.snapshot:
             return None
         return 1 if self.minor >= 8 else 0
+
+
+class Watcher(Protocol):
+    """A viewer that is attached to a session."""
+
+    def published(self, stream: Stream) -> None:
+        """Viewers may know of that stream from now on."""
 
 
 class Session:
@@ -60,10 +71,12 @@ class Session:
         chunks: of all sessions.
         chunk: that the streams begin in, None until one is created.
         handles: gives streams their numbers.
+        trace_numbers: gives traces theirs.
         gone: told when nothing is left of the session.
 
     Attributes:
         streams: the open ones, by handle.
+        watchers: the viewers that are attached.
         has_written: whether there is anything of it to keep in its folder.
     """
 
@@ -75,20 +88,34 @@ class Session:
         chunks: Chunks,
         chunk: Chunk | None,
         handles: Iterator[int],
+        trace_numbers: Iterator[int],
         gone: Callable[["Session"], None],
     ) -> None:
         self.facts = facts
         self.streams: dict[int, Stream] = {}
+        self.watchers: set[Watcher] = set()
         self.has_written = chunk is not None
         self._chunks = chunks
         self._chunk = chunk.acquire() if chunk else None
         self._closing: Chunk | None = None  # the one before, until the peer closes it
         self._has_rotated = False
         self._handles = handles
+        self._traces: dict[PurePosixPath, Trace] = {}
+        self._trace_numbers = trace_numbers
         self._gone = gone
         self._feeders = 0  # data connections that are open …
         self._was_fed = False  # … and whether there ever was one
         self._has_ended = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its control connection is gone."""
+        return self._has_ended
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether its streams are between two trace chunks."""
+        return self._closing is not None
 
     def stream(self, handle: int) -> Stream:
         """Return an open stream of this session. Raises Refusal."""
@@ -104,7 +131,10 @@ class Session:
         name = names.component(wanted.channel, "stream name")
         path = self.facts.place(wanted.path)
         limits = (wanted.tracefile_size, wanted.tracefile_count)
-        return Stream(next(self._handles), path, name, limits, self.facts.index_minor, self._stream_gone)
+        trace = self._traces.get(path) or Trace(next(self._trace_numbers))
+        return Stream(
+            next(self._handles), path, name, limits, self.facts.index_minor, trace, self._stream_gone
+        )
 
     def open(self, stream: Stream) -> None:
         """Make the file of a stream. Raises Refusal and OSError."""
@@ -112,11 +142,16 @@ class Session:
             raise Refusal(Code.UNKNOWN, f"session {self.facts.number} has no trace chunk now")
         stream.open(self._chunk)
         self.streams[stream.handle] = stream
+        self._traces[stream.path] = stream.trace
+        stream.trace.add(stream)
 
     def publish(self) -> None:
         """Let viewers know of all streams."""
         for stream in self.streams.values():
-            stream.published = True
+            if not stream.published:
+                stream.published = True
+                for watcher in self.watchers:
+                    watcher.published(stream)
 
     def begin_check(self) -> None:
         """Forget which streams were asked for pending data."""
@@ -251,6 +286,9 @@ class Session:
 
     def _stream_gone(self, stream: Stream) -> None:
         del self.streams[stream.handle]
+        stream.trace.remove(stream)
+        if not stream.trace.streams:
+            self._traces.pop(stream.path, None)
         self._gone_if_empty()
 
     def _gone_if_empty(self) -> None:

@@ -51,6 +51,7 @@ class Store:
         self._chunks = Chunks(self._pool)
         self._numbers = count(1)
         self._handles = count(1)
+        self._trace_numbers = count(1)
 
     def create_session(self, wanted: CreateSession, minor: int) -> Session:
         """Make a session for a control connection that speaks this minor.
@@ -109,14 +110,20 @@ class Store:
             self.allows_clear,
             tracing,
             place,
+            wanted.trace_format,
         )
-        session = Session(facts, self._chunks, chunk, self._handles, partial(self._gone, made))
+        gone = partial(self._gone, made)
+        session = Session(facts, self._chunks, chunk, self._handles, self._trace_numbers, gone)
         self.sessions[facts.number] = session
         return session
 
     def session_of(self, handle: int) -> Session | None:
         """Return the session that has this stream; None if it is unknown."""
         return next((session for session in self.sessions.values() if handle in session.streams), None)
+
+    def is_rotating(self, tracing: Tracing) -> bool:
+        """Tell whether a part of a session is between two trace chunks."""
+        return any(s.is_rotating for s in self.sessions.values() if s.facts.tracing == tracing)
 
     def close(self) -> None:
         """End all sessions now: what was received is on disk, and every file is closed."""

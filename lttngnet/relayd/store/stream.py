@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.chunk import Chunk
 from lttngnet.relayd.store.files import Files
 from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing
+from lttngnet.relayd.store.trace import METADATA, Trace
+from lttngnet.relayd.store.trail import Trail
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
-
-METADATA = "metadata"  # the name that alone makes a stream a metadata stream
 
 
 def reached(sequence: int, last: int) -> bool:
@@ -28,6 +29,13 @@ class Rotation:
     position: int
 
 
+class Beacon(NamedTuple):
+    """What a live session says of a stream on which nothing was recorded up to that time."""
+
+    timestamp_end: int
+    stream_class: int
+
+
 class Stream:
     """A stream of a session, and its files.
 
@@ -37,11 +45,15 @@ class Stream:
         name: of the stream.
         limits: size and count of trace files (see `Files`).
         index_minor: format 1.x of the index files; None where there are none.
+        trace: that it is a stream of.
         gone: told when the stream is closed.
 
     Attributes:
         published: whether viewers may know of it.
         checked: whether it was asked for pending data since the last BEGIN_DATA_PENDING.
+        trail: its trace files, for viewers.
+        beacon: the last one, if nothing came after it.
+        is_closed: whether nothing more will come.
     """
 
     def __init__(
@@ -51,13 +63,18 @@ class Stream:
         name: str,
         limits: tuple[int, int],
         index_minor: int | None,
+        trace: Trace,
         gone: Callable[["Stream"], None],
     ) -> None:
         self.handle = handle
         self.path = path
         self.name = name
+        self.trace = trace
         self.published = False
         self.checked = False
+        self.trail = Trail()
+        self.beacon: Beacon | None = None
+        self.is_closed = False
         self._gone = gone
         self._limits = limits
         self._index_minor = None if name == METADATA else index_minor
@@ -73,6 +90,11 @@ class Stream:
     def is_metadata(self) -> bool:
         """Whether it carries the description of the other streams of its trace."""
         return self.name == METADATA
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether it is about to move to another chunk."""
+        return self._rotation is not None
 
     @property
     def is_complete(self) -> bool:
@@ -134,7 +156,10 @@ class Stream:
             OSError: it cannot be written.
         """
         if not index.packet_size:
-            return  # a beacon: nothing was recorded
+            if not self._pairing.is_waiting:
+                self.beacon = Beacon(index.timestamp_end, index.stream_class)
+            return
+        self.beacon = None
         if self._index_minor is None:
             raise Refusal(Code.UNKNOWN, f"stream {self.handle} has no index")
         self._pairing.add_index(index)
@@ -231,6 +256,7 @@ class Stream:
 
     def close(self) -> None:
         """Let go of all files now, whatever is missing. Raises OSError."""
+        self.is_closed = True
         self._gone(self)
         self._pairing.close()
         rotation, self._rotation = self._rotation, None
@@ -241,7 +267,7 @@ class Stream:
             rotation.chunk.release()
 
     def _files_in(self, chunk: Chunk) -> Files:
-        return Files(chunk, self.path, self.name, *self._limits, self._index_minor)
+        return Files(chunk, self.path, self.name, *self._limits, self._index_minor, self.trail)
 
     def _opened(self) -> Files:
         if self._files is None:

@@ -1,0 +1,149 @@
+"""A viewer's connection: questions in, answers out, one after the other.
+
+While a viewer does not read what it is answered, nothing more is read of what it asks: neither side of the
+connection grows in memory. Packets and metadata go from their file to the connection in pieces.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+from automat import NoTransition
+from twisted.internet.interfaces import IAddress, IConsumer, IPushProducer, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from lttngnet.errors import Code
+from lttngnet.log import ChannelLogger
+from lttngnet.relayd.position import Extent
+from lttngnet.relayd.store.store import Store
+from lttngnet.relayd.viewer import Guest, live_viewer
+from lttngnet.relayd.viewing import Viewing
+from lttngnet.wire import viewer as wire
+
+PIECE = 1 << 18  # bytes that are read at once from a file
+
+
+class IViewerTransport(ITCPTransport, IConsumer, IPushProducer):
+    """A transport that says when its peer does not read, and that can stop to read itself."""
+
+
+@implementer(IPushProducer)
+class ViewerChannel(Protocol):
+    """Serves one viewer. What it is told is judged by `live_viewer`."""
+
+    log = ChannelLogger()
+    transport: IViewerTransport
+
+    def __init__(self, store: Store, numbers: Iterator[int]) -> None:
+        self._requests = wire.Requests()
+        self._viewer = live_viewer(Guest(self._reply, self._hang_up, Viewing(store), numbers))
+        self._rest: Extent | None = None  # what is still to be sent of a file
+        self._is_paused = False
+        self._is_open = True
+
+    def connectionMade(self) -> None:
+        """Say who is there."""
+        self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer every question that is whole now, in order."""
+        self._requests.receive(data)
+        self._serve()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Detach the viewer from its sessions."""
+        self._is_open = False
+        self._viewer.lost()
+
+    # ------------------------------------------------------------ the viewer does not read, or does again
+
+    def pauseProducing(self) -> None:
+        """Answer nothing more, and read no more questions."""
+        self._is_paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        self._is_paused = False
+        self.transport.resumeProducing()
+        self._serve()
+
+    def stopProducing(self) -> None:
+        """The connection is over."""
+        self._is_paused = True
+
+    # ------------------------------------------------------------ questions and answers
+
+    def _serve(self) -> None:
+        try:
+            while self._is_open and not self._is_paused:
+                if self._rest is not None:
+                    self._send_piece(self._rest)
+                elif (question := self._requests.next()) is not None:
+                    self._hear(question)
+                else:
+                    return
+        except wire.UnknownCommand as mistake:
+            self._reply(wire.Status(Code.UNKNOWN))
+            self._hang_up(str(mistake))
+        except NoTransition as mistake:
+            self._hang_up(f"out of order: {mistake}")
+        except OSError as problem:
+            self._hang_up(f"an answer cannot be finished: {problem}")
+        except Exception:
+            self.log.failure("Defect, met by {peer}", peer=self.transport.getPeer())
+            self._hang_up("a defect of ours")
+
+    def _hear(self, question: wire.Question) -> None:
+        match question:
+            case wire.Connect():
+                self._viewer.connect(question)
+            case wire.ListSessions():
+                self._viewer.list_sessions()
+            case wire.CreateSession():
+                self._viewer.create_session()
+            case wire.Attach():
+                self._viewer.attach(question)
+            case wire.Detach():
+                self._viewer.detach(question)
+            case wire.GetNewStreams():
+                self._viewer.new_streams(question)
+            case wire.GetNextIndex():
+                self._viewer.next_index(question)
+            case wire.GetPacket():
+                self._viewer.packet(question)
+            case wire.GetMetadata():
+                self._viewer.metadata(question)
+
+    def _reply(self, answer: wire.Answer, body: Extent | None = None) -> None:
+        self._rest = body
+        self.transport.write(answer.pack())
+
+    def _send_piece(self, rest: Extent) -> None:
+        length = min(rest.length, PIECE)
+        left = rest.length - length
+        self._rest = Extent(rest.reader, rest.offset + length, left) if left else None
+        self.transport.write(rest.reader.read(rest.offset, length))
+
+    def _hang_up(self, why: str) -> None:
+        self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
+        self._is_open = False
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+        self._viewer.hung_up()
+
+
+class ViewerFactory(Factory):
+    """Makes a channel for each viewer."""
+
+    noisy = False
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._numbers = count(1)
+
+    def buildProtocol(self, addr: IAddress | None) -> ViewerChannel:
+        """Return the channel of a new connection."""
+        return ViewerChannel(self._store, self._numbers)

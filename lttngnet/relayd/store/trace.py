@@ -1,0 +1,51 @@
+"""A trace: the streams of a session that one metadata stream describes, all in one folder."""
+
+from typing import Protocol
+
+METADATA = "metadata"  # the name that alone makes a stream a metadata stream
+
+
+class Member(Protocol):
+    """A stream, as far as its trace knows it.
+
+    Attributes:
+        handle: its number.
+        published: whether viewers may know of it.
+    """
+
+    handle: int
+    published: bool
+
+    @property
+    def is_metadata(self) -> bool:
+        """Whether it describes the others."""
+
+
+class Trace:
+    """A trace of a session, while a stream of it is open; viewers may hold on to it for longer.
+
+    Attributes:
+        number: as viewers know it.
+        streams: handles of the open ones.
+        metadata: the stream that describes the others, None until there is one.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.streams: set[int] = set()
+        self.metadata: Member | None = None
+
+    def add(self, stream: Member) -> None:
+        """Take in a stream."""
+        self.streams.add(stream.handle)
+        if stream.is_metadata:
+            self.metadata = stream
+
+    def remove(self, stream: Member) -> None:
+        """A stream is closed. If it is the metadata, it still describes what there is."""
+        self.streams.discard(stream.handle)
+
+    @property
+    def is_described(self) -> bool:
+        """Whether viewers may know of its metadata, and so can make sense of the rest."""
+        return self.metadata is not None and self.metadata.published

@@ -1,0 +1,275 @@
+"""What a viewer is answered (LTTng live protocol): its sessions, and its place in each of their streams.
+
+Any number of viewers may be attached to a session. Attachments keep what they need of a session and its
+streams, so that these can be read to the end after their producer has left.
+"""
+
+from collections.abc import Callable
+from errno import EMFILE, ENFILE
+
+from lttngnet.log import Logger
+from lttngnet.relayd.position import Extent, MetadataPosition, Position
+from lttngnet.relayd.store.session import Session
+from lttngnet.relayd.store.store import Store
+from lttngnet.relayd.store.stream import Stream
+from lttngnet.relayd.store.trace import Trace
+from lttngnet.wire import viewer as wire
+from lttngnet.wire.viewer import (
+    AttachStatus,
+    DetachStatus,
+    Flags,
+    IndexStatus,
+    MetadataHead,
+    MetadataStatus,
+    NextIndex,
+    PacketHead,
+    PacketStatus,
+    Seek,
+    SessionList,
+    SessionRecord,
+    StreamList,
+    StreamRecord,
+    StreamsStatus,
+)
+
+CTF2 = 2  # trace format of a session; viewers below CTF2_SINCE cannot read it
+CTF2_SINCE = 15
+LENGTH_LIMIT = 1 << 31  # bytes of a packet; nobody has ring buffers of that size
+UNTOLD_LIMIT = 4096  # streams that closed before a viewer asked for new streams
+
+NO_PACKET = PacketHead(PacketStatus.ERROR)
+NO_METADATA = MetadataHead(0, MetadataStatus.ERROR)
+
+
+class Attachment:
+    """A session as a viewer sees it.
+
+    Args:
+        session: the session.
+        seek: where to begin in the streams that are there.
+        is_rotating: tells whether the session is between two trace chunks.
+    """
+
+    def __init__(self, session: Session, seek: Seek, is_rotating: Callable[[], bool]) -> None:
+        self.session = session
+        self.is_rotating = is_rotating
+        self.told: dict[int, Position | MetadataPosition] = {}
+        self._untold = [place(stream, seek) for stream in session.streams.values() if stream.published]
+        session.watchers.add(self)
+
+    def published(self, stream: Stream) -> None:
+        """See `Watcher`."""
+        self._untold.append(place(stream, Seek.BEGINNING))
+        if len(self._untold) > UNTOLD_LIMIT:
+            self._untold = [position for position in self._untold if not position.stream.is_closed]
+
+    @property
+    def has_new_streams(self) -> bool:
+        """Whether there are streams that the viewer may be told of."""
+        return any(position.stream.trace.is_described for position in self._untold)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the producer has left and the viewer has read everything."""
+        return (
+            self.session.has_ended
+            and not self.has_new_streams
+            and all(position.is_finished for position in self.told.values() if isinstance(position, Position))
+        )
+
+    def tell(self) -> tuple[StreamRecord, ...]:
+        """Return the streams that the viewer was not told of; it may ask for them from now on."""
+        new = [position for position in self._untold if position.stream.trace.is_described]
+        self._untold = [position for position in self._untold if not position.stream.trace.is_described]
+        self.told |= {position.stream.handle: position for position in new}
+        return tuple(record(position.stream) for position in new)
+
+    def flags(self, trace: Trace) -> Flags:
+        """Return what the viewer should ask for before it reads more of that trace."""
+        metadata = self.told.get(trace.metadata.handle) if trace.metadata else None
+        is_due = isinstance(metadata, MetadataPosition) and metadata.is_due
+        return (Flags.NEW_METADATA if is_due else Flags.NONE) | (
+            Flags.NEW_STREAMS if self.has_new_streams else Flags.NONE
+        )
+
+    def forget(self, position: Position | MetadataPosition) -> None:
+        """The viewer is done with a stream."""
+        position.close()
+        del self.told[position.stream.handle]
+
+    def leave(self) -> None:
+        """Detach the viewer."""
+        self.session.watchers.discard(self)
+        for position in list(self.told.values()):
+            self.forget(position)
+
+
+def place(stream: Stream, seek: Seek) -> Position | MetadataPosition:
+    """Return where a viewer begins in a stream; metadata is always needed from its beginning."""
+    return MetadataPosition(stream) if stream.is_metadata else Position(stream, seek)
+
+
+def record(stream: Stream) -> StreamRecord:
+    """Return a stream as viewers are told of it; names longer than the field are cut."""
+    path = wire.clip(str(stream.path), wire.PATH_WIDTH)
+    channel = wire.clip(stream.name, wire.CHANNEL_WIDTH)
+    return StreamRecord(stream.handle, stream.trace.number, stream.is_metadata, path, channel)
+
+
+class Viewing:
+    """All that one viewer sees. Nothing here raises for what a viewer asks or for what our disk does."""
+
+    log = Logger()
+
+    def __init__(self, store: Store) -> None:
+        self.minor = 0
+        self._store = store
+        self._attachments: dict[int, Attachment] = {}
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a session that the viewer is attached to."""
+        return bool(self._attachments)
+
+    def sessions(self) -> SessionList:
+        """List the sessions that are being received, live or not."""
+        return SessionList(
+            tuple(
+                SessionRecord(
+                    session.facts.number,
+                    session.facts.live_timer,
+                    len(session.watchers),
+                    sum(stream.published for stream in session.streams.values()),
+                    session.facts.hostname,
+                    session.facts.name,
+                    session.facts.trace_format - 1,
+                )
+                for session in self._store.sessions.values()
+                if self._may_see(session)
+            ),
+            self.minor,
+        )
+
+    def attach(self, question: wire.Attach) -> StreamList:
+        """Attach to a session, and tell its streams: while it rotates none, they are new ones later."""
+        session = self._store.sessions.get(question.session)
+        if question.session in self._attachments:
+            return StreamList(AttachStatus.ALREADY)
+        if session is None or not self._may_see(session):
+            return StreamList(AttachStatus.UNKNOWN)
+        if not session.facts.live_timer:
+            return StreamList(AttachStatus.NOT_LIVE)
+        if question.seek not in (Seek.BEGINNING, Seek.LAST):
+            return StreamList(AttachStatus.SEEK_ERROR)
+        tracing = session.facts.tracing
+        attachment = Attachment(session, Seek(question.seek), lambda: self._store.is_rotating(tracing))
+        self._attachments[question.session] = attachment
+        return StreamList(AttachStatus.OK, () if attachment.is_rotating() else attachment.tell())
+
+    def detach(self, question: wire.Detach) -> DetachStatus:
+        """Detach from a session."""
+        attachment = self._attachments.pop(question.session, None)
+        if attachment is not None:
+            attachment.leave()
+            return DetachStatus.OK
+        return DetachStatus.NOT_ATTACHED if self.knows(question.session) else DetachStatus.UNKNOWN
+
+    def knows(self, session: int) -> bool:
+        """Tell whether there is such a session."""
+        return session in self._store.sessions
+
+    def new_streams(self, question: wire.GetNewStreams) -> StreamList:
+        """Tell the streams that came since the viewer was told of any."""
+        attachment = self._attachments.get(question.session)
+        if attachment is None:
+            return StreamList(StreamsStatus.ERROR)
+        if attachment.is_rotating():
+            return StreamList(StreamsStatus.NONE)
+        if attachment.is_finished:
+            return StreamList(StreamsStatus.HUNG_UP)
+        return StreamList(StreamsStatus.OK, attachment.tell())
+
+    def next_index(self, question: wire.GetNextIndex) -> NextIndex:
+        """Tell of the next packet of a stream."""
+        attachment, position = self._find(question.stream)
+        if attachment is None or position is None:
+            return index(IndexStatus.ERROR)
+        flags = attachment.flags(position.stream.trace)
+        if isinstance(position, MetadataPosition):
+            return index(IndexStatus.HUNG_UP, flags)
+        beacon = position.stream.beacon
+        if position.stream.is_rotating or attachment.is_rotating():
+            return index(IndexStatus.RETRY, flags)
+        if position.has_unsent():
+            return self._take(position, flags)
+        if position.stream.is_closed:
+            attachment.forget(position)
+            return index(IndexStatus.HUNG_UP, flags)
+        if beacon is not None:
+            end, stream_class = beacon
+            return NextIndex(0, 0, 0, 0, end, 0, stream_class, IndexStatus.INACTIVE, flags)
+        return index(IndexStatus.RETRY, flags)
+
+    def packet(self, question: wire.GetPacket) -> tuple[PacketHead, Extent | None]:
+        """Give bytes of the file that the last index of a stream was about."""
+        _, position = self._find(question.stream)
+        if not isinstance(position, Position) or question.length >= LENGTH_LIMIT:
+            return NO_PACKET, None
+        try:
+            found = position.packet(question.offset, question.length)
+        except OSError as problem:
+            self._complain(position, problem)
+            found = None
+        return (PacketHead(PacketStatus.OK, found.length), found) if found else (NO_PACKET, None)
+
+    def metadata(self, question: wire.GetMetadata) -> tuple[MetadataHead, Extent | None]:
+        """Give the metadata that the viewer lacks, all at once."""
+        attachment, position = self._find(question.stream)
+        if attachment is None or not isinstance(position, MetadataPosition):
+            return NO_METADATA, None
+        is_last = position.is_finished
+        try:
+            found = position.take()
+        except OSError as problem:
+            self._complain(position, problem)
+            return NO_METADATA, None
+        if found is not None:
+            return MetadataHead(found.length, MetadataStatus.OK), found
+        if is_last:
+            attachment.forget(position)
+        return MetadataHead(0, MetadataStatus.NOTHING_NEW), None
+
+    def leave(self) -> None:
+        """Detach from every session: the viewer is gone."""
+        for attachment in self._attachments.values():
+            attachment.leave()
+        self._attachments.clear()
+
+    def _may_see(self, session: Session) -> bool:
+        return not session.has_ended and (session.facts.trace_format != CTF2 or self.minor >= CTF2_SINCE)
+
+    def _find(self, stream: int) -> tuple[Attachment | None, Position | MetadataPosition | None]:
+        """Return a stream that the viewer was told of, with its session."""
+        for attachment in self._attachments.values():
+            if stream in attachment.told:
+                return attachment, attachment.told[stream]
+        return None, None
+
+    def _take(self, position: Position, flags: Flags) -> NextIndex:
+        try:
+            entry = position.take()
+        except OSError as problem:
+            self._complain(position, problem)
+            out_of_files = problem.errno in (EMFILE, ENFILE)
+            return index(IndexStatus.RETRY if out_of_files else IndexStatus.ERROR, flags)
+        return NextIndex(*entry[:7], IndexStatus.OK, flags)
+
+    def _complain(self, position: Position | MetadataPosition, problem: OSError) -> None:
+        self.log.error(
+            "A viewer cannot read stream {stream}: {problem}", stream=position.stream.handle, problem=problem
+        )
+
+
+def index(status: IndexStatus, flags: Flags = Flags.NONE) -> NextIndex:
+    """Return an answer that tells of no packet."""
+    return NextIndex(0, 0, 0, 0, 0, 0, 0, status, flags)

@@ -1,0 +1,429 @@
+"""What a live viewer says to a relay daemon, and what it is answered (LTTng live protocol 2.4 to 2.15).
+
+All integers are big endian, structures have no holes. A question is a `RequestHeader` and a payload whose
+size its command alone decides: what the header says of it is not looked at, as the genuine relay daemon
+does not. An answer has no header.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from struct import Struct
+from typing import Annotated, NamedTuple, Self
+
+from lttngnet.errors import WireError
+from lttngnet.wire.codec import U32, U64, Buffer, Message, decode, encode
+
+MAJOR = 2
+MINOR = 13  # what viewers below LONG_NAMES_SINCE are told
+LONG_NAMES_SINCE = 15  # the minor from which on a listing has names of any length
+
+HOSTNAME_WIDTH = 64  # bytes of a field, its NUL included …
+NAME_WIDTH = 255
+PATH_WIDTH = 4096
+CHANNEL_WIDTH = 255
+
+NO_SESSION = (1 << 64) - 1  # what a viewer says for its number before it has one
+
+
+class Command(IntEnum):
+    """Numbers of the commands on a viewer's connection."""
+
+    CONNECT = 1
+    LIST_SESSIONS = 2
+    ATTACH_SESSION = 3
+    GET_NEXT_INDEX = 4
+    GET_PACKET = 5
+    GET_METADATA = 6
+    GET_NEW_STREAMS = 7
+    CREATE_SESSION = 8
+    DETACH_SESSION = 9
+
+
+class Kind(IntEnum):
+    """Kinds of viewer connections; a relay daemon says 0."""
+
+    RELAY = 0
+    COMMAND = 1
+    NOTIFICATION = 2
+
+
+class Seek(IntEnum):
+    """Where a viewer begins in the streams that are there when it attaches."""
+
+    BEGINNING = 1
+    LAST = 2
+
+
+class CreateStatus(IntEnum):
+    """Answers to CREATE_SESSION."""
+
+    OK = 1
+    ERROR = 2
+
+
+class AttachStatus(IntEnum):
+    """Answers to ATTACH_SESSION."""
+
+    OK = 1
+    ALREADY = 2
+    UNKNOWN = 3
+    NOT_LIVE = 4
+    SEEK_ERROR = 5
+    NO_VIEWER_SESSION = 6
+
+
+class DetachStatus(IntEnum):
+    """Answers to DETACH_SESSION."""
+
+    OK = 1
+    UNKNOWN = 2
+    NOT_ATTACHED = 3
+
+
+class StreamsStatus(IntEnum):
+    """Answers to GET_NEW_STREAMS."""
+
+    OK = 1
+    NONE = 2
+    ERROR = 3
+    HUNG_UP = 4
+
+
+class IndexStatus(IntEnum):
+    """Answers to GET_NEXT_INDEX."""
+
+    OK = 1
+    RETRY = 2
+    HUNG_UP = 3
+    ERROR = 4
+    INACTIVE = 5
+
+
+class PacketStatus(IntEnum):
+    """Answers to GET_PACKET."""
+
+    OK = 1
+    ERROR = 3
+
+
+class MetadataStatus(IntEnum):
+    """Answers to GET_METADATA."""
+
+    OK = 1
+    NOTHING_NEW = 2
+    ERROR = 3
+
+
+class Flags(IntFlag):
+    """What a viewer should ask for before it decodes the packet."""
+
+    NONE = 0
+    NEW_METADATA = 1
+    NEW_STREAMS = 2
+
+
+class RequestHeader(Message):
+    """Stands before the payload of every question."""
+
+    data_size: U64
+    command: U32
+    command_version: U32 = 0
+
+
+# ---------------------------------------------------------------- questions
+
+
+class Connect(Message):
+    """CONNECT, question and answer alike."""
+
+    viewer: U64
+    major: U32
+    minor: U32
+    kind: U32
+
+
+class ListSessions(Message):
+    """LIST_SESSIONS."""
+
+
+class CreateSession(Message):
+    """CREATE_SESSION: make this viewer able to attach to sessions."""
+
+
+class Attach(Message):
+    """ATTACH_SESSION."""
+
+    session: U64
+    offset: U64
+    seek: U32
+
+
+class Detach(Message):
+    """DETACH_SESSION."""
+
+    session: U64
+
+
+class GetNextIndex(Message):
+    """GET_NEXT_INDEX."""
+
+    stream: U64
+
+
+class GetPacket(Message):
+    """GET_PACKET: some bytes of the trace file that the last index was about."""
+
+    stream: U64
+    offset: U64
+    length: U32
+
+
+class GetMetadata(Message):
+    """GET_METADATA."""
+
+    stream: U64
+
+
+class GetNewStreams(Message):
+    """GET_NEW_STREAMS."""
+
+    session: U64
+
+
+Question = (
+    Connect
+    | ListSessions
+    | CreateSession
+    | Attach
+    | Detach
+    | GetNextIndex
+    | GetPacket
+    | GetMetadata
+    | GetNewStreams
+)
+
+QUESTIONS: dict[int, type[Question]] = {
+    Command.CONNECT: Connect,
+    Command.LIST_SESSIONS: ListSessions,
+    Command.ATTACH_SESSION: Attach,
+    Command.GET_NEXT_INDEX: GetNextIndex,
+    Command.GET_PACKET: GetPacket,
+    Command.GET_METADATA: GetMetadata,
+    Command.GET_NEW_STREAMS: GetNewStreams,
+    Command.CREATE_SESSION: CreateSession,
+    Command.DETACH_SESSION: Detach,
+}
+COMMANDS = {kind: number for number, kind in QUESTIONS.items()}
+
+
+def request(question: Question) -> bytes:
+    """Return a whole question as it travels."""
+    payload = question.pack()
+    return RequestHeader(len(payload), COMMANDS[type(question)]).pack() + payload
+
+
+class UnknownCommand(WireError):
+    """A question with a number that stands for none: its size is unknown, and so is where the next begins."""
+
+
+class Requests:
+    """Bytes of a viewer's connection in, whole questions out; one at a time, for who may have to pause."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def receive(self, data: bytes) -> None:
+        """Take what came in."""
+        self._buffer += data
+
+    def next(self) -> Question | None:
+        """Return the next question, None if it is not whole yet.
+
+        Raises:
+            UnknownCommand: nothing that comes after it can be understood.
+        """
+        start = RequestHeader.layout.size
+        if len(self._buffer) < start:
+            return None
+        command = RequestHeader.unpack(self._buffer).command
+        kind = QUESTIONS.get(command)
+        if kind is None:
+            raise UnknownCommand(f"command {command} is unknown")
+        end = start + kind.layout.size
+        if len(self._buffer) < end:
+            return None
+        question = kind.unpack(self._buffer[start:end])
+        del self._buffer[:end]
+        return question
+
+
+# ---------------------------------------------------------------- answers
+
+
+class Status(Message):
+    """Answer to CREATE_SESSION, DETACH_SESSION and, as LTTng's error number, to unknown commands."""
+
+    status: U32
+
+
+class NextIndex(Message):
+    """Answer to GET_NEXT_INDEX. Sizes are in bits, the offset in bytes; all is 0 unless the status is OK.
+
+    INACTIVE says ``timestamp_end`` and ``stream_class`` as well: nothing was recorded up to then.
+    """
+
+    offset: U64
+    packet_size: U64
+    content_size: U64
+    timestamp_begin: U64
+    timestamp_end: U64
+    events_discarded: U64
+    stream_class: U64
+    status: U32
+    flags: U32
+
+
+class PacketHead(Message):
+    """Answer to GET_PACKET; the bytes follow."""
+
+    status: U32
+    length: U32 = 0
+    flags: U32 = 0
+
+
+class MetadataHead(Message):
+    """Answer to GET_METADATA; the bytes follow."""
+
+    length: U64
+    status: U32
+
+
+class StreamRecord(Message):
+    """A stream, as answers to ATTACH_SESSION and GET_NEW_STREAMS list it."""
+
+    stream: U64
+    trace: U64
+    is_metadata: U32
+    path: Annotated[str, "4096s"]
+    channel: Annotated[str, "255s"]
+
+
+class _Counted(Message):
+    status: U32
+    count: U32
+
+
+@dataclass(frozen=True)
+class StreamList:
+    """Answer to ATTACH_SESSION and GET_NEW_STREAMS."""
+
+    status: int
+    streams: tuple[StreamRecord, ...] = ()
+
+    def pack(self) -> bytes:
+        """Return the bytes of the answer."""
+        head = _Counted(self.status, len(self.streams)).pack()
+        return head + b"".join(stream.pack() for stream in self.streams)
+
+    @classmethod
+    def unpack(cls, data: Buffer) -> Self:
+        """Make the answer from its bytes. Raises WireError."""
+        head, size = _Counted.unpack(data), StreamRecord.layout.size
+        starts = range(head.layout.size, head.layout.size + head.count * size, size)
+        return cls(head.status, tuple(StreamRecord.unpack(data[start:]) for start in starts))
+
+
+class SessionRecord(NamedTuple):
+    """A session, as an answer to LIST_SESSIONS lists it.
+
+    Attributes:
+        number: of the session.
+        live_timer: microseconds; 0 is not live, nobody can attach.
+        clients: viewers that are attached to it.
+        streams: that viewers may know of.
+        hostname: of the machine that is traced.
+        name: of the session.
+        trace_format: 0 is CTF 1.8, 1 is CTF 2 (2.15).
+    """
+
+    number: int
+    live_timer: int
+    clients: int
+    streams: int
+    hostname: str
+    name: str
+    trace_format: int = 0
+
+
+class _Session24(Message):
+    number: U64
+    live_timer: U32
+    clients: U32
+    streams: U32
+    hostname: Annotated[str, "64s"]
+    name: Annotated[str, "255s"]
+
+
+_COUNT = Struct(">I")
+_SESSION_215 = Struct(">QIIIIII")
+
+
+@dataclass(frozen=True)
+class SessionList:
+    """Answer to LIST_SESSIONS, to a viewer of that minor."""
+
+    sessions: tuple[SessionRecord, ...]
+    minor: int = MINOR
+
+    def pack(self) -> bytes:
+        """Return the bytes for a viewer of the minor. Below 2.15 a name that is too long is cut."""
+        make = _pack_215 if self.minor >= LONG_NAMES_SINCE else _pack_24
+        return _COUNT.pack(len(self.sessions)) + b"".join(make(session) for session in self.sessions)
+
+    @classmethod
+    def unpack(cls, data: Buffer, minor: int) -> Self:
+        """Make the answer from its bytes. Raises WireError."""
+        (count,), rest = _COUNT.unpack_from(data), bytes(data[_COUNT.size :])
+        take = _take_215 if minor >= LONG_NAMES_SINCE else _take_24
+        found = []
+        for _ in range(count):
+            record, rest = take(rest)
+            found.append(record)
+        return cls(tuple(found), minor)
+
+
+def _pack_24(session: SessionRecord) -> bytes:
+    hostname, name = clip(session.hostname, HOSTNAME_WIDTH), clip(session.name, NAME_WIDTH)
+    return _Session24(*session[:4], hostname, name).pack()
+
+
+def _take_24(data: bytes) -> tuple[SessionRecord, bytes]:
+    old = _Session24.unpack(data)
+    record = SessionRecord(old.number, old.live_timer, old.clients, old.streams, old.hostname, old.name)
+    return record, data[old.layout.size :]
+
+
+def _pack_215(session: SessionRecord) -> bytes:
+    hostname, name = encode(session.hostname), encode(session.name)
+    return _SESSION_215.pack(*session[:4], len(hostname), len(name), session.trace_format) + hostname + name
+
+
+def _take_215(data: bytes) -> tuple[SessionRecord, bytes]:
+    if len(data) < _SESSION_215.size:
+        raise WireError(f"a session of {len(data)} bytes")
+    number, timer, clients, streams, *lengths, trace_format = _SESSION_215.unpack_from(data)
+    hostname_length, name_length = lengths
+    middle = _SESSION_215.size + hostname_length
+    end = middle + name_length
+    if len(data) < end:
+        raise WireError(f"names of a session reach beyond its {len(data)} bytes")
+    hostname, name = decode(data[_SESSION_215.size : middle]), decode(data[middle:end])
+    return SessionRecord(number, timer, clients, streams, hostname, name, trace_format), data[end:]
+
+
+def clip(text: str, width: int) -> str:
+    """Cut a text to what a field of that many bytes holds beside its NUL."""
+    return decode(encode(text)[: width - 1])
+
+
+Answer = Connect | Status | NextIndex | PacketHead | MetadataHead | StreamList | SessionList
