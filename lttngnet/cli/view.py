@@ -60,6 +60,8 @@ def view(
 
     A session that was destroyed is known no more: name its trace with -t.
     """
+    if trace_path and name:
+        raise click.ClickException(f"name a session, or a trace with -t, not both: {name!r} is one too much")
     folder = trace_path or _folder(terminal, terminal.session(name), relay_output)
     traces = summary.find_traces(folder)
     if not traces:

@@ -39,6 +39,10 @@ class DirectorySink:
 
     A full disk, or any other failure of it, ends the sink: ``on_lost`` is called with the reason, and nothing
     more is written. What stands in the files is whole packets.
+
+    Raises:
+        FileExistsError: there is a trace in the folder; it would be overwritten.
+        OSError: the folder cannot be made.
     """
 
     def __init__(self, folder: str, on_lost: Callable[[str], None]) -> None:
@@ -48,6 +52,10 @@ class DirectorySink:
         self._added = 0
         self._lost = False
         make_folder(self.folder)
+        if (trace := next(self.folder.glob("*/metadata"), None)) is not None:
+            raise FileExistsError(
+                f"{folder} holds a trace already ({trace.parent.name}): name another folder"
+            )
 
     async def begin(self) -> None:
         """See `IPacketSink`."""

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from lttngnet.consumer.carrier import Carrier
@@ -24,6 +26,8 @@ from lttngnet.log import Logger
 from lttngnet.wire import amp
 
 KERNEL_NICENESS = -10  # of a process that carries the kernel's events
+
+REPORT_INTERVAL = 1.0  # seconds between two reports of the counters
 
 ANSWER_TIMEOUT = 60.0  # seconds that a relay daemon may need for an answer while it writes to a slow disk
 
@@ -53,6 +57,14 @@ class Consumer(amp.Channel):
         self._seconds = seconds
         self._carrier = Carrier(make_source)
         self._finished = False
+        self._reported: dict[str, int] = {}
+        self._reports = LoopingCall(self._report)
+        self._reports.clock = reactor
+
+    def connectionMade(self) -> None:
+        """Begin to report."""
+        super().connectionMade()
+        self._reports.start(REPORT_INTERVAL, now=False)
 
     @amp.answers(amp.AdoptRelay)
     async def adopt_relay(self, control: int, data: int, relay: dict[str, Any]) -> None:
@@ -70,6 +82,8 @@ class Consumer(amp.Channel):
         """See `amp.UseDirectory`."""
         try:
             self._carrier.use(DirectorySink(path, self._sink_lost))
+        except FileExistsError as problem:
+            raise CommandError(Code.CREATE_DIR_FAIL, str(problem)) from None
         except OSError as problem:
             raise CommandError(Code.CREATE_DIR_FAIL, f"cannot make the trace's folder: {problem}") from None
 
@@ -116,6 +130,7 @@ class Consumer(amp.Channel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Deliver what there is if the session daemon is gone, then end."""
         super().connectionLost(reason)
+        self._reports.stop()
         if self._finished:
             self._stop()
             return
@@ -134,11 +149,20 @@ class Consumer(amp.Channel):
         else:
             self.log.info("Running at niceness {niceness}", niceness=KERNEL_NICENESS)
 
+    def _report(self) -> None:
+        """Tell the counters if they changed: should this process be killed, they are known."""
+        facts = self._carrier.facts()
+        if facts != self._reported and not self._finished:
+            self._reported = facts
+            self.callRemote(amp.Progress, facts=facts).addErrback(
+                lambda failure: failure.trap(ConnectionClosed)
+            )
+
     def _sink_lost(self, reason: str) -> None:
         self.log.warn("{reason}", reason=reason)
         self._carrier.close()
         if not self._finished:
-            told = self.callRemote(amp.SinkLost, reason=reason)
+            told = self.callRemote(amp.SinkLost, reason=reason, facts=self._carrier.facts())
             told.addErrback(lambda failure: self.log.failure("The session daemon was not told.", failure))
 
     def _stop(self) -> None:

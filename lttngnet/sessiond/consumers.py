@@ -23,6 +23,9 @@ from lttngnet.wire import amp
 INHERITED = 3  # the descriptor at which the process finds its end of the socket pair
 
 
+NOTHING = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0}
+
+
 class Output(ProcessProtocol):
     """Takes what the process writes into our log, and notes its end."""
 
@@ -60,11 +63,18 @@ class Peer(amp.Channel):
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         super().__init__()
+        self.counted = dict(NOTHING)
         self._on_lost = on_lost
 
+    @amp.answers(amp.Progress)
+    async def progress(self, facts: dict[str, int]) -> None:
+        """See `amp.Progress`."""
+        self.counted = facts
+
     @amp.answers(amp.SinkLost)
-    async def sink_lost(self, reason: str) -> None:
+    async def sink_lost(self, reason: str, facts: dict[str, int]) -> None:
         """See `amp.SinkLost`."""
+        self.counted = facts
         self._on_lost(reason)
 
 
@@ -132,8 +142,13 @@ class ConsumerProcess:
 
     async def facts(self) -> dict[str, int]:
         """Return its counters."""
-        facts: dict[str, int] = (await self._ask(amp.Facts))["facts"]
-        return facts
+        self._peer.counted = (await self._ask(amp.Facts))["facts"]
+        return self.counted
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """The counters as they were told last, about a second ago; also of a process that is gone."""
+        return self._peer.counted
 
     async def finish(self) -> None:
         """Let it close the trace and end itself; returns when the process is gone."""

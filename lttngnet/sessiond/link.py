@@ -236,6 +236,6 @@ def reason_of(failure: Failure) -> str:
         return "the host name is not known"
     if isinstance(failure.value, gaierror):
         return "the host name is not known"
-    if isinstance(failure.value, error.ConnectError) and isinstance(failure.value.osError, OSError):
-        return str(failure.value.osError.strerror)
+    if isinstance(failure.value, error.ConnectError) and isinstance(failure.value.osError, int):
+        return os.strerror(failure.value.osError)
     return failure.getErrorMessage()

@@ -156,6 +156,7 @@ def makeService(options: Options) -> MultiService:
         domains,
         lambda name, on_lost: ConsumerProcess(reactor, name, on_lost),
         lambda output, wanted: establish(reactor, output, wanted, timeout),
+        time.time,
     )
     sessions = Sessions(surroundings, Path(home(os.environ), "lttng-traces"), time.time)
 

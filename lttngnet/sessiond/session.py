@@ -1,5 +1,6 @@
 """A tracing session: what it traces, where its trace goes, and the steps from one to the other."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +13,11 @@ from twisted.internet.defer import Deferred, DeferredLock
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
-from lttngnet.sessiond.consumers import ConsumerProcess
+from lttngnet.sessiond.consumers import NOTHING, ConsumerProcess
 from lttngnet.sessiond.lifecycle import Memory, lifecycle_machine
 from lttngnet.sessiond.link import Established
 from lttngnet.uri import Output
 from lttngnet.wire.relay import CreateSession
-
-NOTHING = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0}
 
 
 @dataclass
@@ -31,6 +30,7 @@ class Surroundings:
         domains: what makes the `IDomain` of a name for a session of a name.
         spawn: start a consumer process, for a session of a name; the callable is told when it is lost.
         establish: make the link to the relay daemon of an output.
+        seconds: the time since the epoch.
     """
 
     hostname: str
@@ -38,6 +38,7 @@ class Surroundings:
     domains: Mapping[str, Callable[[str], Any]]
     spawn: Callable[[str, Callable[[str], None]], ConsumerProcess]
     establish: Callable[[Output, CreateSession], Awaitable[Established]]
+    seconds: Callable[[], float]
 
 
 P = ParamSpec("P")
@@ -78,6 +79,8 @@ class Session:
         self._life = lifecycle_machine(self._memory)
         self._template = Output()
         self._path = ""
+        self._opened = 0  # seconds since the epoch: the creation time of the last relay session
+        self._base_paths: Counter[str] = Counter()  # how often each was asked for
         self._consumer: ConsumerProcess | None = None
         self._domains: dict[str, Any] = {}
         self._attached: set[str] = set()  # domains whose sources the consumer has
@@ -238,6 +241,7 @@ class Session:
             if self._template.is_network:
                 link = await self._surroundings.establish(self._template, self._wanted())
             consumer = self._surroundings.spawn(self.name, self._lost)
+            self._facts = dict(NOTHING)
             self._consumer, self._attached = consumer, set()
             if link is not None:
                 self._path = link.session.path
@@ -258,15 +262,22 @@ class Session:
         self._life.enabled()
 
     def _wanted(self) -> CreateSession:
+        """Return the relay session for the template: each has a folder of its own."""
         assert self._template.control is not None
+        is_first = not self._opened
+        self._opened = self.created if is_first else max(int(self._surroundings.seconds()), self._opened + 1)
+        base_path = self._template.control.subdir
+        self._base_paths[base_path] += 1
+        if base_path and (times := self._base_paths[base_path]) > 1:
+            base_path = f"{base_path}-{times}"
         return CreateSession(
             self.name,
             self._surroundings.hostname,
-            self._template.control.subdir,
-            name_has_time=self.name.startswith("auto-"),
+            base_path,
+            name_has_time=is_first and self.name.startswith("auto-"),
             sessiond=self._surroundings.sessiond,
             session=self.number,
-            created=self.created,
+            created=self._opened,
         )
 
     async def _run_domains(self) -> None:
@@ -308,6 +319,7 @@ class Session:
         self.log.warn("Session {session} has lost its consumer: {why}", session=self.name, why=why)
         self._life.lose(why)
         if self._consumer is not None:
+            self._facts = self._consumer.counted
             self._consumer.dismiss()
             self._consumer = None
         stopping = Deferred.fromCoroutine(self._halt_domains())

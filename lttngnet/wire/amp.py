@@ -302,7 +302,13 @@ class Facts(Command):
 # ---------------------------------------------------------------- consumer process → session daemon
 
 
+class Progress(Command):
+    """Counters, as `Facts` answers them, told about once a second while they change."""
+
+    arguments = [(b"facts", Json())]
+
+
 class SinkLost(Command):
     """The relay daemon is gone, or the disk failed: nothing can be delivered any more."""
 
-    arguments = [(b"reason", amp.Unicode())]
+    arguments = [(b"reason", amp.Unicode()), (b"facts", Json())]

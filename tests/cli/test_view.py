@@ -175,6 +175,11 @@ class ViewTests(TerminalCase):
             result = self.run_command("view", "-t", str(self.trace), "-e", command)
             self.assertEqual((result.exit_code, result.stderr), (status, ""))
 
+    def test_a_session_and_a_path(self):
+        make_trace(self.trace / "kernel")
+        told = self.fails("view", "session1", "-t", str(self.trace))
+        self.assertIn("not both", told)
+
     def test_no_such_viewer(self):
         make_trace(self.trace / "kernel")
         for viewer, reason in (

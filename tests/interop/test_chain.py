@@ -140,6 +140,38 @@ class TraceTests(ChainCase):
         lines, _ = text_of(self.stage.folder / "there")
         self.assertEqual(len(lines), 6)
 
+    def test_the_same_relay_again_spoils_nothing(self):
+        self.start_tracing()
+        self.program.log(5)
+        self.stage.lttngnet("stop")
+        self.stage.lttngnet(f"enable-consumer {self.stage.url}")
+        self.stage.lttngnet("start")
+        self.program.log(6)
+        self.stage.lttngnet("destroy")
+        self.assertEqual(sorted(self.received_events()), sorted(messages(5) + messages(6)))
+
+    def test_the_same_path_again_spoils_nothing(self):
+        self.start_tracing()
+        for count in (2, 3, 4):
+            self.stage.lttngnet("stop")
+            self.stage.lttngnet(f"enable-consumer {self.stage.url}/some/where")
+            self.stage.lttngnet("start")
+            self.program.log(count)
+        self.stage.lttngnet("destroy")
+        host = os.uname().nodename
+        found = {path for path in self.stage.received() if path.endswith("where/python/metadata")}
+        self.assertEqual(found, {f"{host}/some/where/python/metadata"})
+        self.assertIn(f"{host}/some/where-3/python/metadata", self.stage.received())
+        self.assertEqual(len(self.received_events()), 9)
+
+    def test_the_same_folder_again_is_refused(self):
+        self.stage.traced_program()
+        for line in ("create session1 -o trace", "enable-event -a -p", "start", "destroy", "create session1"):
+            self.stage.lttngnet(line)
+        outcome = self.stage.run("enable-consumer", "trace")
+        self.assertEqual(outcome.status, 1)
+        self.assertIn("holds a trace already (python)", outcome.error)
+
     def test_two_sessions_at_once(self):
         self.start_tracing()
         for line in ("create other", f"enable-consumer {self.stage.url}", "enable-event app -p", "start"):
@@ -211,6 +243,7 @@ class EndTests(ChainCase):
         self.assertLess(seconds, 2)
         self.assertEqual(self.received_events(), messages(300))
         session = eventually(lambda: self.lost(), "the session says that it lost its relay daemon")
+        self.assertEqual(session["facts"]["events"], 300)
         self.assertRegex(session["problem"], "relay daemon closed|connection was cut off")
         outcome = self.stage.run("start")
         self.assertEqual((outcome.status, outcome.output), (1, ""))

@@ -177,6 +177,13 @@ class EstablishTests(SynchronousTestCase):
         )
         self.assertTrue(self.data_transport.aborted)
 
+    def test_no_way_to_the_host(self):
+        self.connect(1)
+        factory = self.reactor.tcpClients[0][2]
+        problem = error.getConnectError((113, "No route to host"))
+        factory.clientConnectionFailed(self.reactor.connectors[0], Failure(problem))
+        self.assertRegex(str(self.failure()), r" failed: No route to host; nothing was established$")
+
     def test_data_is_refused(self):
         self.connect(0)
         self.refuse(1)
