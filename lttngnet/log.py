@@ -14,12 +14,15 @@ twice    debug          debug
 Where the events go is not decided here: ``twistd`` does, or who runs the daemon in another way.
 """
 
+from typing import TextIO
+
 from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
     LogLevel,
     LogLevelFilterPredicate,
     globalLogPublisher,
+    textFileLogObserver,
 )
 
 from twisted import logger
@@ -51,3 +54,15 @@ def set_verbosity(times: int) -> None:
     for kind in (Logger, ChannelLogger):
         levels = kind.by_verbosity
         kind.threshold.setLogLevelForNamespace("", levels[min(times, len(levels) - 1)])
+
+
+def stream_observer(stream: TextIO, times: int) -> ILogObserver:
+    """Return what writes to a stream what our loggers say, and of Twisted's own talk only what is amiss.
+
+    Args:
+        stream: where to write.
+        times: how often ``-v`` was given; from two on, Twisted is heard out.
+    """
+    levels = LogLevelFilterPredicate(LogLevel.debug if times > 1 else LogLevel.warn)
+    levels.setLogLevelForNamespace("lttngnet", LogLevel.debug)  # our own are filtered already
+    return FilteringLogObserver(textFileLogObserver(stream), [levels])

@@ -21,6 +21,7 @@ from lttngnet.wire.relay import MAJOR, MINOR
 
 CONTROL_PORT, DATA_PORT, LIVE_PORT = 5342, 5343, 5344
 FEWEST_DESCRIPTORS = 100  # of --fd-pool-size
+OF_VALUES = "Parameter type enforcement failed: "  # so Twisted begins what we say of a wrong value
 DISALLOW_CLEAR = "LTTNG_RELAYD_DISALLOW_CLEAR"
 WORKING_DIRECTORY = "LTTNG_RELAYD_WORKING_DIRECTORY"
 SPARE_DESCRIPTORS = 10  # that the default of --fd-pool-size leaves for other uses
@@ -136,7 +137,12 @@ class Options(usage.Options):
         try:
             super().parseOptions([*self._configured(given), *given])
         except (usage.UsageError, ConfigurationError) as mistake:
-            raise cannot_start(mistake) from None
+            raise cannot_start(str(mistake).removeprefix(OF_VALUES)) from None
+
+    def parseArgs(self, *words: str) -> None:
+        """Take no words that are not options. Raises UsageError."""
+        if words:
+            raise usage.UsageError(f"there are only options, and {words[0]!r} is none")
 
     def postOptions(self) -> None:
         """Fill in what the environment says. Raises UsageError and ConfigurationError."""
