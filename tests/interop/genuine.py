@@ -179,17 +179,24 @@ APPLICATION_C = """
 #define LTTNG_UST_TRACEPOINT_DEFINE
 #include "tick.h"
 #include <stdlib.h>
+#include <unistd.h>
 int main(int count, char **words)
 {
-    for (int n = 0; n < atoi(words[1]); n++)
+    for (int n = 0; n < atoi(words[1]); n++) {
         lttng_ust_tracepoint(demo, tick, n);
+        if (count > 2)
+            usleep(atoi(words[2]));
+    }
     return 0;
 }
 """
 
 
 def build_application(folder):
-    """Compile ``ticker N``, a C program that records the event ``demo:tick`` N times; return its path."""
+    """Compile ``ticker N [PAUSE]``, a C program, and return its path.
+
+    It records the event ``demo:tick`` N times, PAUSE microseconds apart.
+    """
     folder = Path(folder).absolute()
     (folder / "tick.h").write_text(TRACEPOINT_H)
     (folder / "ticker.c").write_text(APPLICATION_C)
