@@ -22,8 +22,8 @@ from lttngnet.sessiond.consumers import ConsumerProcess
 from lttngnet.sessiond.domains.kernel import KernelDomain
 from lttngnet.sessiond.domains.records import PythonDomain
 from lttngnet.sessiond.link import establish
+from lttngnet.sessiond.outlet import Surroundings
 from lttngnet.sessiond.server import ClientFactory
-from lttngnet.sessiond.session import Surroundings
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.sessiond.sockets import SharedSocket, is_answered
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable

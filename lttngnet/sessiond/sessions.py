@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lttngnet.errors import Code, CommandError
-from lttngnet.sessiond.session import Session, Surroundings
+from lttngnet.sessiond.outlet import Surroundings
+from lttngnet.sessiond.session import Session
 from lttngnet.uri import Output
 
 NAME_LIMIT = 239  # bytes, so that NAME-DATE-TIME fits into one component of a path

@@ -1,0 +1,150 @@
+"""Where a session's trace goes: the consumer template, and the consumer process that was made of it."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from lttngnet.errors import Code, CommandError
+from lttngnet.sessiond.consumers import NOTHING, ConsumerProcess
+from lttngnet.sessiond.link import Established
+from lttngnet.uri import Output
+from lttngnet.wire.relay import CreateSession
+
+
+@dataclass
+class Surroundings:
+    """What a session needs of the daemon.
+
+    Attributes:
+        hostname: of this machine, as relay daemons shall know it.
+        sessiond: identity of this daemon's process.
+        domains: what makes the `IDomain` of a name for a session of a name.
+        spawn: start a consumer process, for a session of a name; the callable is told when it is lost.
+        establish: make the link to the relay daemon of an output.
+        seconds: the time since the epoch.
+    """
+
+    hostname: str
+    sessiond: UUID
+    domains: Mapping[str, Callable[[str], Any]]
+    spawn: Callable[[str, Callable[[str], None]], ConsumerProcess]
+    establish: Callable[[Output, CreateSession], Awaitable[Established]]
+    seconds: Callable[[], float]
+
+
+class Outlet:
+    """The way out of a session: one consumer after the other, each with a trace of its own.
+
+    Attributes:
+        template: what the next consumer is made of; the present one was made of it if it was not set since.
+        path: where the present trace lies: relative to the relay daemon's output folder, or a local folder.
+        consumer: the present one, or None.
+        facts: its counters, or those of the last one, as they were told last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        created: int,
+        surroundings: Surroundings,
+        on_lost: Callable[[str], None],
+    ) -> None:
+        self.template = Output()
+        self.path = ""
+        self.consumer: ConsumerProcess | None = None
+        self.facts = dict(NOTHING)
+        self._name = name
+        self._number = number
+        self._created = created
+        self._surroundings = surroundings
+        self._on_lost = on_lost
+        self._opened = 0  # seconds since the epoch: the creation time of the last relay session
+        self._base_paths: Counter[str] = Counter()  # how often each was asked for
+
+    def check(self) -> None:
+        """See that the template is whole.
+
+        Raises:
+            CommandError: control or data are missing.
+        """
+        if self.template.is_complete:
+            return
+        lacks_data = self.template.data is None
+        code, half = (Code.URL_DATA_MISS, "data") if lacks_data else (Code.URL_CTRL_MISS, "control")
+        raise CommandError(
+            code, f"the {half} URI of session {self._name} is missing: set it with enable-consumer"
+        )
+
+    async def open(self) -> None:
+        """Establish the network session, or make the folder, and have a consumer process for it.
+
+        Raises:
+            CommandError: it could not be had; then nothing is left of the attempt.
+        """
+        is_network, link = self.template.is_network, None
+        if is_network:
+            link = await self._surroundings.establish(self.template, self._relay_session())
+        try:
+            self.consumer = self._surroundings.spawn(self._name, self._on_lost)
+        except BaseException:
+            if link is not None:
+                link.close()
+            raise
+        self.facts = dict(NOTHING)
+        try:
+            if link is not None:
+                await self.consumer.connect(link)
+                self.path = link.session.path
+            elif self.template.path is not None:
+                await self.consumer.use_directory(self.template.path)
+                self.path = self.template.path
+        except BaseException:
+            self.drop()
+            raise
+
+    async def close(self) -> None:
+        """Close the trace of the consumer, if there is one, and let its process end.
+
+        Raises:
+            CommandError: not everything could be delivered.
+        """
+        consumer, self.consumer = self.consumer, None
+        if consumer is not None:
+            self.path = ""
+            await consumer.finish()
+
+    def drop(self) -> None:
+        """Have nothing to do with the consumer any more: it is lost."""
+        if self.consumer is not None:
+            self.facts = self.consumer.counted
+            self.consumer.dismiss()
+            self.consumer = None
+
+    async def count(self) -> None:
+        """Have the present counters in `facts`."""
+        if self.consumer is not None:
+            with suppress(CommandError):  # a process that is just dying will be reported as lost
+                self.facts = await self.consumer.facts()
+
+    def _relay_session(self) -> CreateSession:
+        """Return the relay session for the template: each has a folder of its own."""
+        assert self.template.control is not None
+        is_first = not self._opened
+        self._opened = self._created if is_first else max(int(self._surroundings.seconds()), self._opened + 1)
+        base_path = self.template.control.subdir
+        self._base_paths[base_path] += 1
+        if base_path and (times := self._base_paths[base_path]) > 1:
+            base_path = f"{base_path}-{times}"
+        return CreateSession(
+            self._name,
+            self._surroundings.hostname,
+            base_path,
+            name_has_time=is_first and self._name.startswith("auto-"),
+            sessiond=self._surroundings.sessiond,
+            session=self._number,
+            created=self._opened,
+        )

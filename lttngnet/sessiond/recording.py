@@ -1,0 +1,105 @@
+"""What a session traces: its domains, which of them a consumer carries, and which record."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from lttngnet.errors import Code, CommandError
+from lttngnet.log import Logger
+from lttngnet.sessiond.consumers import ConsumerProcess
+
+
+class Recording:
+    """The domains of one session (each an `IDomain`), made when they are first wanted.
+
+    Args:
+        session: by name.
+        makers: what makes the domain of a name for a session of a name.
+    """
+
+    log = Logger()
+
+    def __init__(self, session: str, makers: Mapping[str, Callable[[str], Any]]) -> None:
+        self._session = session
+        self._makers = makers
+        self._domains: dict[str, Any] = {}
+        self._courier: ConsumerProcess | None = None
+        self._attached: set[str] = set()  # domains whose sources the courier has
+        self._running: set[str] = set()  # domains that record
+
+    def domain(self, name: str) -> Any:
+        """Return the domain of a name, made now if need be.
+
+        Raises:
+            CommandError: it cannot be traced here.
+        """
+        if name not in self._makers:
+            raise CommandError(Code.UNKNOWN_DOMAIN, f"there is no domain {name!r} to trace")
+        if name not in self._domains:
+            self._domains[name] = self._makers[name](self._session)
+        return self._domains[name]
+
+    def known(self, name: str) -> Any:
+        """Return a domain that was made before.
+
+        Raises:
+            CommandError: it was not.
+        """
+        if name not in self._domains:
+            raise CommandError(Code.NO_EVENT, f"session {self._session} traces no {name} events")
+        return self._domains[name]
+
+    def used(self) -> list[Any]:
+        """Return the domains that have something to trace."""
+        return [domain for domain in self._domains.values() if not domain.is_empty()]
+
+    def records(self, name: str) -> bool:
+        """Tell whether a domain records."""
+        return name in self._running
+
+    async def run(self, courier: ConsumerProcess) -> None:
+        """Let every domain record that has something to and does not; its source is carried before.
+
+        Raises:
+            CommandError: a tracer or the consumer fails.
+        """
+        if courier is not self._courier:
+            self._courier, self._attached = courier, set()
+        for domain in self.used():
+            if domain.name not in self._attached:
+                self._attached.add(domain.name)
+                await domain.attach(courier)
+        await courier.begin()
+        for domain in self.used():
+            if domain.name not in self._running:
+                self._running.add(domain.name)
+                await domain.start()
+
+    async def halt(self) -> None:
+        """Let no domain record any more, also one whose events were all disabled since it began."""
+        running = [self._domains[name] for name in sorted(self._running)]
+        self._running.clear()
+        await self._each(running, "stop")
+
+    async def destroy(self) -> None:
+        """Take down all that the domains have set up."""
+        domains = list(self._domains.values())
+        self._domains.clear()
+        await self._each(domains, "destroy")
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return what each domain tells of itself."""
+        return [{"name": domain.name, **domain.describe()} for domain in self.used()]
+
+    async def _each(self, domains: Iterable[Any], what: str) -> None:
+        """Do something with every domain; what fails is logged, and does not keep the others from it."""
+        for domain in domains:
+            try:
+                await getattr(domain, what)()
+            except (CommandError, OSError) as problem:
+                self.log.error(
+                    "{domain} of session {session}: {what} failed: {problem}",
+                    domain=domain.name,
+                    session=self._session,
+                    what=what,
+                    problem=problem,
+                )
