@@ -1,10 +1,11 @@
 """What each command about a session does, and what a peer is told when it cannot be done.
 
 A command is a function of the session and its payload that returns the answer. It raises `WireError` where
-the payload makes no sense, `Refusal` where what it asks for cannot be, OSError where our disk fails.
+the payload makes no sense, `Refusal` where what it asks for cannot be, OSError where our disk fails. One
+that may take long is a generator that pauses between its parts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from lttngnet.errors import Code
@@ -33,19 +34,22 @@ from lttngnet.wire.relay import (
 )
 
 NOTHING_PENDING, PENDING, UNKNOWN_STREAM = Status(0), Status(1), 0xFFFFFFFF
+ROTATED_AT_ONCE = 16  # streams; each makes files
+
+Parts = Generator[None, None, Answer]
 
 
 class Handler(NamedTuple):
     """How a command is answered.
 
     Attributes:
-        act: does it.
+        act: does it, at once or in parts.
         failed: the answer to a failure with LTTng's error number; None says nothing.
         stays: whether the connection stays open after a failure.
         since: the minor of the protocol that brought the command; a peer below it is told nothing.
     """
 
-    act: Callable[[Session, bytes], Answer | None]
+    act: Callable[[Session, bytes], Answer | Parts | None]
     failed: Callable[[Code], Answer] | None = Status
     stays: bool = False
     since: int = 0
@@ -128,10 +132,12 @@ def create_trace_chunk(session: Session, payload: bytes) -> Answer:
     return OK
 
 
-def rotate_streams(session: Session, payload: bytes) -> Answer:
+def rotate_streams(session: Session, payload: bytes) -> Parts:
     """Move streams to that chunk."""
     wanted = RotateStreams.unpack(payload)
-    session.rotate(wanted.new_chunk, wanted.positions)
+    for start in range(0, max(1, len(wanted.positions)), ROTATED_AT_ONCE):
+        session.rotate(wanted.new_chunk, wanted.positions[start : start + ROTATED_AT_ONCE])
+        yield
     return OK
 
 

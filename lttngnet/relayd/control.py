@@ -5,47 +5,82 @@ three ways (LTTng relay protocol, "error handling"): the connection is closed wi
 an answer with an error number, or stays open after that.
 """
 
+from collections.abc import Callable, Generator, Iterator
+
 from automat import NoTransition
-from twisted.internet.interfaces import IAddress, ITransport
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from lttngnet.errors import Code, WireError
-from lttngnet.log import ChannelLogger
-from lttngnet.relayd.commands import HANDLERS
+from lttngnet.relayd.commands import HANDLERS, Handler, Parts
 from lttngnet.relayd.handshake import Relay, relay_control
+from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
+from lttngnet.relayd.turns import IConnection, Turns
 from lttngnet.wire.framing import Commands
 from lttngnet.wire.relay import Answer, Command, CreateSession, GetConfiguration, Status, Version
 
+PATIENCE = 60  # seconds for the handshake; seconds in which a peer that is sent answers reads some
+REFUSALS = 100  # of streams and sessions, until we hang up: each is a line in the log
 
-class ControlChannel(Protocol):
-    """Serves one control connection. What it is told is judged by `relay_control`."""
 
-    log = ChannelLogger()
-    transport: ITransport
+@implementer(IPushProducer)
+class ControlChannel(Protocol, TimeoutMixin):
+    """Serves one control connection. What it is told is judged by `relay_control`.
 
-    def __init__(self, store: Store) -> None:
+    To the transport it is the producer of the answers: while a peer does not read them, no more of its
+    commands are read.
+    """
+
+    log = Logger()
+    transport: IConnection
+
+    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
         self._commands = Commands()
         self._relay = Relay(
             self._reply, self._hang_up, self._refused, store.create_session, self._serve, store.allows_clear
         )
         self._control = relay_control(self._relay)
+        self._clock = clock
+        self._peers = Peers(NO_LIMIT) if peers is None else peers
+        self._parts: Iterator[None] | None = None  # of a command that takes long
+        self._refusals = 0
         self._open = True
 
     def connectionMade(self) -> None:
         """Say who is there."""
         self.log.info("Control connection from {peer}", peer=self.transport.getPeer())
+        self._peers.enter()
+        self._turns = Turns(self.transport, self._clock)
+        self.transport.registerProducer(self, True)
+        self.setTimeout(PATIENCE)
 
     def dataReceived(self, data: bytes) -> None:
         """Carry out every command that is whole now, in order."""
+        self._turns.do(self._carry_out(data))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End the session after what was said before; what its data connection has for it still arrives."""
+        self._peers.leave()
+        self.setTimeout(None)
+        self._turns.end(self._leave())
+
+    def _carry_out(self, data: bytes) -> Iterator[None]:
         try:
             for header, payload in self._commands.feed(data):
                 if not self._open:
                     return
                 self._hear(header.command, payload)
+                while self._parts is not None:
+                    parts, self._parts = self._parts, None
+                    yield from parts
+                yield
         except NoTransition as mistake:
             self._hang_up(f"out of order: {mistake}")
         except WireError as mistake:
@@ -53,13 +88,43 @@ class ControlChannel(Protocol):
         except Exception:
             self._confess()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End the session; what its data connection has for it still arrives."""
+    def _leave(self) -> Iterator[None]:
         self._open = False
         self._control.lost()
+        yield
+
+    # ------------------------------------------------------------ answers that nobody reads
+
+    def pauseProducing(self) -> None:
+        """Hear nothing more: the peer does not read what it is answered."""
+        self._turns.hold()
+        self.setTimeout(PATIENCE)
+
+    def resumeProducing(self) -> None:
+        """Hear it again: it reads."""
+        self.setTimeout(None if self._relay.session else PATIENCE)
+        self._turns.go_on()
+
+    def stopProducing(self) -> None:
+        """Do nothing: the connection is gone, and `connectionLost` is next."""
+
+    def timeoutConnection(self) -> None:
+        """Let go of a peer that does not say who it is, or does not read."""
+        self.log.warn("{peer} does nothing for {time} s", peer=self.transport.getPeer(), time=PATIENCE)
+        self.transport.abortConnection()
+
+    def callLater(self, period: float, function: Callable[[], None]) -> IDelayedCall | None:
+        """Give `TimeoutMixin` our clock."""
+        return self._clock.callLater(period, function) if self._clock else None
+
+    # ------------------------------------------------------------ commands
 
     def _hear(self, command: int, payload: bytes) -> None:
         """Decode what the machine acts on, so that a bad payload moves no state."""
+        session = self._relay.session
+        if session is not None and command in HANDLERS:
+            self._serve(session, command, payload)
+            return
         match command:
             case Command.VERSION:
                 self._control.version(Version.unpack(payload))
@@ -82,6 +147,8 @@ class ControlChannel(Protocol):
             self._control.create_unreadable(str(mistake))
         else:
             self._control.create_session(wanted)
+            if self._relay.session is not None:
+                self.setTimeout(None)  # from now on it may be silent for days
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
         name, handler = Command(command).name, HANDLERS[Command(command)]
@@ -90,9 +157,27 @@ class ControlChannel(Protocol):
             return
         try:
             answer = handler.act(session, payload)
-        except WireError as mistake:
-            self._hang_up(str(mistake))
-        except (Refusal, OSError) as problem:
+        except Exception as problem:
+            self._failed(name, handler, problem)
+        else:
+            if isinstance(answer, Generator):
+                self._parts = self._go_through(name, handler, answer)
+            elif answer is not None:
+                self._reply(answer)
+
+    def _go_through(self, name: str, handler: Handler, parts: Parts) -> Iterator[None]:
+        try:
+            answer = yield from parts
+        except Exception as problem:
+            self._failed(name, handler, problem)
+        else:
+            self._reply(answer)
+
+    def _failed(self, name: str, handler: Handler, problem: Exception) -> None:
+        """Answer a command that failed with this problem, which is being handled."""
+        if isinstance(problem, WireError):
+            self._hang_up(str(problem))
+        elif isinstance(problem, Refusal | OSError):
             code = problem.code if isinstance(problem, Refusal) else Code.UNKNOWN
             if handler.failed is not None:
                 self._reply(handler.failed(code))
@@ -100,11 +185,8 @@ class ControlChannel(Protocol):
                 self._refused(f"{name}: {problem}")
             else:
                 self._hang_up(f"{name}: {problem}")
-        except Exception:
-            self._confess()
         else:
-            if answer is not None:
-                self._reply(answer)
+            self._confess()
 
     def _confess(self) -> None:
         """End the connection that met a defect of ours, and no other."""
@@ -116,22 +198,37 @@ class ControlChannel(Protocol):
 
     def _refused(self, why: str) -> None:
         self.log.warn("Refused {peer}: {why}", peer=self.transport.getPeer(), why=why)
+        self._refusals += 1
+        if self._refusals == REFUSALS:
+            self._hang_up(f"it was refused {REFUSALS} times")
 
     def _hang_up(self, why: str) -> None:
+        if not self._open:
+            return
         self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
         self._open = False
+        self.transport.unregisterProducer()
         self.transport.loseConnection()
+        self.setTimeout(PATIENCE)  # for the last answers to be read
         self._control.hung_up()
 
 
 class ControlFactory(Factory):
-    """Makes a channel for each control connection."""
+    """Makes a channel for each control connection.
+
+    Args:
+        store: of all sessions.
+        clock: the reactor; without it nothing is waited for, and everything is done at once.
+        peers: counts the connections.
+    """
 
     noisy = False
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
         self._store = store
+        self._clock = clock
+        self._peers = peers
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
         """Return the channel of a new connection."""
-        return ControlChannel(self._store)
+        return ControlChannel(self._store, self._clock, self._peers)

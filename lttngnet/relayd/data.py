@@ -3,16 +3,20 @@
 The connection does not say whose it is: it belongs to the session of the first stream that comes over it.
 """
 
-from twisted.internet.interfaces import IAddress, ITCPTransport
+from collections.abc import Iterator
+
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from lttngnet.errors import Code
 from lttngnet.log import ChannelLogger
+from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.stream import Stream
+from lttngnet.relayd.turns import IConnection, Turns
 from lttngnet.wire.framing import Packets
 from lttngnet.wire.relay import DataHeader
 
@@ -21,36 +25,57 @@ class DataChannel(Protocol):
     """Serves one data connection: every piece of a packet is written as it comes."""
 
     log = ChannelLogger()
-    transport: ITCPTransport
+    transport: IConnection
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
         self._store = store
+        self._clock = clock
+        self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._packets = Packets()
         self._session: Session | None = None
+        self._open = True
 
     def connectionMade(self) -> None:
         """Say who is there."""
         self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
+        self._peers.enter()
+        self._turns = Turns(self.transport, self._clock)
 
     def dataReceived(self, data: bytes) -> None:
         """Write every piece of a packet that came."""
+        self._turns.do(self._write(data))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Abort the session if the rest of a packet will never come."""
+        self._peers.leave()
+        self._turns.end(self._leave())
+
+    def _write(self, data: bytes) -> Iterator[None]:
         try:
             for header, piece, is_last in self._packets.feed(data):
+                if not self._open:
+                    return
                 self._stream(header).receive(header, piece, is_last)
-        except (Refusal, OSError) as problem:
+                yield
+        except Refusal as problem:
             self._hang_up(str(problem))
+        except OSError as problem:
+            assert self._session is not None
+            facts = self._session.facts
+            self._hang_up(f"session {facts.number} ({facts.name} of {facts.hostname}) ends: {problem}")
         except Exception:
             self.log.failure("Defect, met by {peer}", peer=self.transport.getPeer())
             self._hang_up("a defect of ours")
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Abort the session if the rest of a packet will never come."""
-        if self._session is None:
-            return
-        if self._packets.inside:
-            self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
-            self._session.abort()
-        self._session.end_feeding()
+    def _leave(self) -> Iterator[None]:
+        self._open = False
+        session = self._session
+        if session is not None:
+            if self._packets.inside:
+                self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
+                session.abort()
+            session.end_feeding()
+        yield
 
     def _stream(self, header: DataHeader) -> Stream:
         if self._session is None:
@@ -62,19 +87,22 @@ class DataChannel(Protocol):
 
     def _hang_up(self, why: str) -> None:
         self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
+        self._open = False
         if self._session is not None:
             self._session.abort()
         self.transport.abortConnection()  # it may send for long, and nobody listens
 
 
 class DataFactory(Factory):
-    """Makes a channel for each data connection."""
+    """Makes a channel for each data connection; see `ControlFactory`."""
 
     noisy = False
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
         self._store = store
+        self._clock = clock
+        self._peers = peers
 
     def buildProtocol(self, addr: IAddress | None) -> DataChannel:
         """Return the channel of a new connection."""
-        return DataChannel(self._store)
+        return DataChannel(self._store, self._clock, self._peers)

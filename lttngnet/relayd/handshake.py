@@ -79,6 +79,8 @@ class Relay:
         serve: carries out a command about the session.
         allows_clear: whether peers may delete what they sent before.
         minor: of the protocol, that both sides agreed on.
+        session: while it is streaming. The channel may then carry out a command about it by itself, without
+            the machine, which would do nothing else than `serve`: there are thousands of them in a second.
     """
 
     reply: Callable[[Answer], None]
@@ -88,10 +90,12 @@ class Relay:
     serve: Callable[[Session, int, bytes], None]
     allows_clear: bool = True
     minor: int = 0
+    session: Session | None = None
 
 
 def remember(control: RelayControl, relay: Relay, session: Session) -> Session:
     """Keep the session as the data of the state that is streaming."""
+    relay.session = session
     return session
 
 
@@ -189,6 +193,7 @@ def start_data_while_streaming(control: RelayControl, relay: Relay, session: Ses
 @streaming.upon(RelayControl.hung_up).to(closed)
 def abort(control: RelayControl, relay: Relay, session: Session) -> None:
     """End the session at once: what is missing of it would come from a peer that makes mistakes."""
+    relay.session = None
     session.abort()
     session.end()
 
@@ -196,6 +201,7 @@ def abort(control: RelayControl, relay: Relay, session: Session) -> None:
 @streaming.upon(RelayControl.lost).to(closed)
 def leave(control: RelayControl, relay: Relay, session: Session) -> None:
     """End the session; what its data connection has for it still arrives."""
+    relay.session = None
     session.end()
 
 

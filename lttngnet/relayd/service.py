@@ -25,7 +25,9 @@ from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.health import HealthSocket, Part, Pulse, health_path
 from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.options import Options, cannot_start
+from lttngnet.relayd.peers import Peers, peers_limit
 from lttngnet.relayd.store.layout import Grouping
+from lttngnet.relayd.store.pool import descriptor_limit, open_files_limit
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.tree import FOLDER_MODE
 from lttngnet.startup import end_by_signal
@@ -65,6 +67,7 @@ class Listening(Service):
         what: its name, for people.
         endpoint: where to listen.
         factory: of what serves the connections.
+        peers: counts them, and says when nobody is let in.
         socket_options: to set on the socket, whence those that are accepted inherit them.
 
     Attributes:
@@ -78,12 +81,14 @@ class Listening(Service):
         what: str,
         endpoint: IStreamServerEndpoint,
         factory: IProtocolFactory,
+        peers: Peers,
         socket_options: SocketOptions = (),
     ) -> None:
         self.setName(what)
         self.port: int | None = None
         self._endpoint = endpoint
         self._factory = factory
+        self._peers = peers
         self._socket_options = socket_options
         self._listening: Any = None
 
@@ -103,11 +108,15 @@ class Listening(Service):
     def stopService(self) -> "Deferred[None] | None":
         """Stop to listen."""
         super().stopService()
-        stopping: Deferred[None] | None = self._listening.stopListening() if self._listening else None
+        if self._listening is None:
+            return None
+        self._peers.leave_alone(self._listening)
+        stopping: Deferred[None] | None = self._listening.stopListening()
         return stopping
 
     def _opened(self, listening: IListeningPort) -> None:
         self._listening = listening
+        self._peers.watch(self._listening)
         where: object = listening.getHost()
         if isinstance(where, IPv4Address | IPv6Address):
             self.port = where.port
@@ -205,18 +214,26 @@ def makeService(options: Options) -> RelayDaemon:
 
     set_verbosity(options["verbose"])
     grouping = Grouping.SESSION if options["group-output-by-session"] else Grouping.HOST
-    store = Store(Path(options["output"]), grouping, not options["disallow-clear"])
+    open_files = open_files_limit(options["fd-pool-size"])
+    store = Store(
+        Path(options["output"]),
+        grouping,
+        not options["disallow-clear"],
+        open_files=open_files,
+        reactor=reactor,
+    )
+    peers = Peers(peers_limit(descriptor_limit(), open_files))
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
     factories = {
-        "control": ControlFactory(store),
-        "data": DataFactory(store),
+        "control": ControlFactory(store, reactor, peers),
+        "data": DataFactory(store, reactor, peers),
         "live": ViewerFactory(store),
     }
     for what, factory in factories.items():
         factory.noisy = options["verbose"] > 1
         endpoint = serverFromString(reactor, options[f"{what}-port"])
         options_of_peers = () if what == "live" else socket_options(os.environ)
-        Listening(what, endpoint, factory, options_of_peers).setServiceParent(daemon)
+        Listening(what, endpoint, factory, peers, options_of_peers).setServiceParent(daemon)
     Pulse(reactor).setServiceParent(daemon)
     health = partial(health_path, os.environ, os.geteuid())
     HealthSocket(reactor, health, options["group"], daemon.ailing).setServiceParent(daemon)

@@ -27,6 +27,7 @@ class Message:
 
     layout: ClassVar[Struct]
     text_widths: ClassVar[tuple[int, ...]]  # of each field: the bytes of its NUL-ended text, else 0
+    has_text: ClassVar[bool]
 
     def __init_subclass__(cls, byteorder: str = BIG) -> None:
         dataclass(frozen=True)(cls)
@@ -36,6 +37,7 @@ class Message:
         cls.text_widths = tuple(
             int(kind.__metadata__[0][:-1]) if kind.__origin__ is str else 0 for kind in kinds
         )
+        cls.has_text = any(cls.text_widths)
 
     def pack(self) -> bytes:
         """Return the bytes of the message.
@@ -61,6 +63,8 @@ class Message:
         """
         if len(data) < cls.layout.size:
             raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data)}")
+        if not cls.has_text:
+            return cls(*cls.layout.unpack_from(data))
         values = zip(cls.layout.unpack_from(data), cls.text_widths, strict=True)
         return cls(*[decode(v.split(b"\0", 1)[0]) if width else v for v, width in values])
 

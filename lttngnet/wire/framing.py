@@ -1,6 +1,7 @@
 """From a byte stream to whole messages, however the network cut it.
 
-* `Commands`: what a session daemon asks a relay daemon; whole, bounded.
+* `Commands`: what a session daemon asks a relay daemon; whole, bounded. Only metadata may be long, and is
+  handed on as it comes.
 * `Answers`: what the relay daemon says to that. Answers carry no header: they are told apart by their order.
 * `Packets`: trace data, handed on in the pieces in which it came, never gathered.
 """
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 
 from lttngnet.errors import WireError
 from lttngnet.wire.codec import Buffer
-from lttngnet.wire.relay import Answer, Command, CommandHeader, DataHeader
+from lttngnet.wire.relay import Answer, Command, CommandHeader, DataHeader, MetadataHeader
 
 METADATA_LIMIT = 128 << 20  # bytes of a SEND_METADATA; the genuine relay daemon's limit for any command
+METADATA_PIECE = 64 << 10  # bytes of metadata that are gathered before they are handed on
 COMMAND_LIMIT = 1 << 20  # bytes of any other command; the longest real one is a ROTATE_STREAMS
 
 
@@ -23,26 +25,64 @@ class Commands:
         self._limit = limit
         self._metadata_limit = metadata_limit
         self._buffer = bytearray()
+        self._metadata: MetadataHeader | None = None  # of the long SEND_METADATA that is coming in …
+        self._left = 0  # … and how many bytes of its text are still to come
 
     def feed(self, data: bytes) -> Iterator[tuple[CommandHeader, bytes]]:
         """Take what came in; give every command that is whole now, as its header and its payload.
 
+        A SEND_METADATA with much text is given as several that together say the same.
+
         Raises:
             WireError: a command announces more bytes than its kind may have.
         """
-        self._buffer += data
+        buffer = self._buffer
+        buffer += data
         start = CommandHeader.layout.size
-        while len(self._buffer) >= start:
-            header = CommandHeader.unpack(self._buffer)
-            limit = self._metadata_limit if header.command == Command.SEND_METADATA else self._limit
-            if header.data_size > limit:
-                raise WireError(f"command {header.command} of {header.data_size} bytes, the limit is {limit}")
-            end = start + header.data_size
-            if len(self._buffer) < end:
+        while True:
+            if self._left:
+                yield from self._pieces()
+            if self._left or len(buffer) < start:
                 return
-            payload = bytes(self._buffer[start:end])
-            del self._buffer[:end]
+            header = CommandHeader.unpack(buffer)
+            end = start + header.data_size
+            if header.command == Command.SEND_METADATA and header.data_size > METADATA_PIECE:
+                if not self._begin_metadata(header):
+                    return
+                continue
+            if header.data_size > self._limit:
+                raise _too_long(header, self._limit)
+            if len(buffer) < end:
+                return
+            payload = bytes(buffer[start:end])
+            del buffer[:end]
             yield header, payload
+
+    def _begin_metadata(self, header: CommandHeader) -> bool:
+        """Take what stands before the text, if it is here; return whether it is."""
+        if header.data_size > self._metadata_limit:
+            raise _too_long(header, self._metadata_limit)
+        start = header.layout.size
+        end = start + MetadataHeader.layout.size
+        if len(self._buffer) < end:
+            return False
+        self._metadata = MetadataHeader.unpack(self._buffer[start:end])
+        self._left = header.data_size - self._metadata.layout.size
+        del self._buffer[:end]
+        return True
+
+    def _pieces(self) -> Iterator[tuple[CommandHeader, bytes]]:
+        assert self._metadata is not None
+        while len(self._buffer) >= (size := min(METADATA_PIECE, self._left)) > 0:
+            self._left -= size
+            padding = 0 if self._left else self._metadata.padding  # it stands behind all of the text
+            payload = MetadataHeader(self._metadata.stream, padding).pack() + self._buffer[:size]
+            del self._buffer[:size]
+            yield CommandHeader(0, len(payload), Command.SEND_METADATA), payload
+
+
+def _too_long(header: CommandHeader, limit: int) -> WireError:
+    return WireError(f"command {header.command} of {header.data_size} bytes, the limit is {limit}")
 
 
 class Answers:

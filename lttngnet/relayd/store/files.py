@@ -1,6 +1,7 @@
 """The files that one stream writes in one trace chunk: trace files and their indexes."""
 
 import os
+from contextlib import ExitStack
 from errno import ESTALE
 from pathlib import PurePosixPath
 
@@ -139,10 +140,11 @@ class Files:
 
     def close(self) -> None:
         """Let go of the files and of the chunk."""
-        self.data.close()
-        if self.index_file is not None:
-            self.index_file.close()
-        self._chunk.release()
+        with ExitStack() as whatever_fails:
+            whatever_fails.callback(self._chunk.release)
+            if self.index_file is not None:
+                whatever_fails.callback(self.index_file.close)
+            self.data.close()
 
     @property
     def _file_name(self) -> str:

@@ -4,6 +4,7 @@ The data connection brings a packet, the control connection what an index tells 
 the packet's net sequence number, and written in the order in which they become complete.
 """
 
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from lttngnet.ctf.index import IndexEntry
@@ -13,6 +14,20 @@ from lttngnet.relayd.store.files import File, Files
 from lttngnet.wire.relay import SendIndex
 
 NEVER = -1  # as a sequence number: none yet
+WAITING_LIMIT = 1 << 16  # halves of a session: some 40 MB; a real peer has a few for each stream
+
+
+class Waiting:
+    """How many halves wait in all streams of a session: what a peer never completes must have an end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self) -> None:
+        """One more. Raises Refusal."""
+        if self.count >= WAITING_LIMIT:
+            raise Refusal(Code.UNKNOWN, f"{self.count} packets and indexes wait for their other half")
+        self.count += 1
 
 
 class Packet(NamedTuple):
@@ -26,13 +41,17 @@ class Packet(NamedTuple):
 class Pairing:
     """Joins the halves, and writes the entries.
 
+    Args:
+        waiting: counts the halves of all streams of the session.
+
     Attributes:
         net_sequence: net sequence number of the entry that was written last.
         packet_sequence: its packet sequence number.
         end: where its packet ends in the present trace file; 0 if it lies in one before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: Waiting) -> None:
+        self._waiting = waiting
         self.net_sequence = NEVER
         self.packet_sequence = NEVER
         self.end = 0
@@ -46,26 +65,31 @@ class Pairing:
         return bool(self._packets or self._indexes)
 
     def add_packet(self, sequence: int, packet: Packet) -> None:
-        """Take a packet that is received as a whole. Raises OSError."""
+        """Take a packet that is received as a whole. Raises Refusal, where too many wait, and OSError."""
         index = self._indexes.pop(sequence, None)
         if index is None:
+            if sequence not in self._packets:
+                self._waiting.add()
             self._packets[sequence] = packet
         else:
+            self._waiting.count -= 1
             self._write(packet, index)
 
     def add_index(self, index: SendIndex) -> None:
         """Take what an index tells of a packet.
 
         Raises:
-            Refusal: the packet has an index already, which waits for it.
+            Refusal: the packet has an index already, which waits for it, or too many wait.
             OSError: the entry cannot be written.
         """
         if index.net_sequence in self._indexes:
             raise Refusal(Code.UNKNOWN, f"a second index {index.net_sequence} of stream {index.stream}")
         packet = self._packets.pop(index.net_sequence, None)
         if packet is None:
+            self._waiting.add()
             self._indexes[index.net_sequence] = index
         else:
+            self._waiting.count -= 1
             self._write(packet, index)
 
     def retire(self, index_file: File | None) -> None:
@@ -85,16 +109,18 @@ class Pairing:
 
     def drop_packets(self) -> int | None:
         """Wait for no more indexes; return the highest number of those whose packet is still to come."""
+        self._waiting.count -= len(self._packets)
         self._packets.clear()
         return max(self._indexes, default=None)
 
     def close(self) -> None:
-        """Wait for nothing any more, and close the files before the present ones."""
+        """Wait for nothing any more, and close the files before the present ones. Raises OSError."""
+        self._waiting.count -= len(self._packets) + len(self._indexes)
         self._packets.clear()
         self._indexes.clear()
-        for index_file in self._retired:
-            index_file.close()
-        self._retired.clear()
+        with ExitStack() as all_of_them:
+            while self._retired:
+                all_of_them.callback(self._retired.pop().close)
 
     def _write(self, packet: Packet, index: SendIndex) -> None:
         entry = IndexEntry(

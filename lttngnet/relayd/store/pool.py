@@ -31,12 +31,12 @@ def descriptor_limit() -> int:
 
 
 def open_files_limit(wanted: int | None = None) -> int:
-    """Return how many files may be open at once: half of all descriptors, or as wanted up to three quarters.
+    """Return how many files may be open at once: as many as wanted, up to half of all descriptors.
 
-    The rest is for connections.
+    The other half is for connections.
     """
-    limit = descriptor_limit()
-    return max(FEWEST, limit // 2 if wanted is None else min(wanted, limit * 3 // 4))
+    half = descriptor_limit() // 2
+    return max(FEWEST, half if wanted is None else min(wanted, half))
 
 
 class Descriptor:

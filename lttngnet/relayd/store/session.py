@@ -10,14 +10,20 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
 from lttngnet.errors import Code
 from lttngnet.log import Logger
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks, Tracing
+from lttngnet.relayd.store.pairing import Waiting
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trace import Trace
 from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
+
+STREAMS_LIMIT = 1 << 16  # of a session; one ROTATE_STREAMS may name about as many
+WAIT_FOR_DATA = 120  # seconds
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Session:
         handles: gives streams their numbers.
         trace_numbers: gives traces theirs.
         gone: told when nothing is left of the session.
+        clock: of the reactor; None waits for ever.
 
     Attributes:
         streams: the open ones, by handle.
@@ -90,6 +97,7 @@ class Session:
         handles: Iterator[int],
         trace_numbers: Iterator[int],
         gone: Callable[["Session"], None],
+        clock: IReactorTime | None = None,
     ) -> None:
         self.facts = facts
         self.streams: dict[int, Stream] = {}
@@ -103,6 +111,9 @@ class Session:
         self._traces: dict[PurePosixPath, Trace] = {}
         self._trace_numbers = trace_numbers
         self._gone = gone
+        self._clock = clock
+        self._look: IDelayedCall | None = None  # whether more has come, once the control connection is gone
+        self._waiting = Waiting()
         self._feeders = 0  # data connections that are open …
         self._was_fed = False  # … and whether there ever was one
         self._has_ended = False
@@ -131,9 +142,18 @@ class Session:
         name = names.component(wanted.channel, "stream name")
         path = self.facts.place(wanted.path)
         limits = (wanted.tracefile_size, wanted.tracefile_count)
+        if len(self.streams) >= STREAMS_LIMIT:
+            raise Refusal(Code.NOMEM, f"session {self.facts.number} has {STREAMS_LIMIT} streams already")
         trace = self._traces.get(path) or Trace(next(self._trace_numbers))
         return Stream(
-            next(self._handles), path, name, limits, self.facts.index_minor, trace, self._stream_gone
+            next(self._handles),
+            path,
+            name,
+            limits,
+            self.facts.index_minor,
+            trace,
+            self._waiting,
+            self._stream_gone,
         )
 
     def open(self, stream: Stream) -> None:
@@ -255,7 +275,10 @@ class Session:
         self._abort_if_stranded()
 
     def end(self) -> None:
-        """The control connection is gone: close what is complete; the rest as its data comes in."""
+        """The control connection is gone: close what is complete; the rest as its data comes in.
+
+        What does not come ends with its data connection, or when nothing has come for `WAIT_FOR_DATA`.
+        """
         if self._has_ended:
             return
         for stream in list(self.streams.values()):
@@ -266,6 +289,26 @@ class Session:
         self._has_ended = True
         self._gone_if_empty()
         self._abort_if_stranded()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.streams and self._clock is not None:
+            self._look = self._clock.callLater(WAIT_FOR_DATA, self._abort_if_idle, self._arrived())
+
+    def _arrived(self) -> list[tuple[int, int]]:
+        return [stream.arrived for stream in self.streams.values()]
+
+    def _abort_if_idle(self, before: list[tuple[int, int]]) -> None:
+        self._look = None
+        if self._arrived() != before:
+            self._wait()
+            return
+        self.log.warn(
+            "Session {number} ends without the rest: nothing came for {time} s",
+            number=self.facts.number,
+            time=WAIT_FOR_DATA,
+        )
+        self.abort()
 
     def abort(self) -> None:
         """Close all streams now, whatever is missing."""
@@ -293,6 +336,9 @@ class Session:
 
     def _gone_if_empty(self) -> None:
         if self._has_ended and not self.streams:
+            look, self._look = self._look, None
+            if look is not None:
+                look.cancel()
             self._gone(self)
 
     def _quietly(self, act: Callable[[], None]) -> None:

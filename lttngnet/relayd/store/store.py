@@ -7,6 +7,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
+from twisted.internet.interfaces import IReactorTime
+
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
@@ -17,6 +19,7 @@ from lttngnet.relayd.store.session import Facts, Session
 from lttngnet.wire.relay import NIL, CreateSession
 
 TRACE_FORMATS = (1, 2)  # CTF 1.8, CTF 2
+SESSIONS_LIMIT = 1 << 12  # of the daemon, with those whose control connection is gone
 CHUNKS_SINCE = 11  # the minor from which on peers say where their sessions and trace chunks lie
 
 
@@ -29,6 +32,7 @@ class Store:
         allows_clear: whether peers may delete what they sent before.
         clock: seconds since the epoch.
         open_files: files that are open at once (see `open_files_limit`).
+        reactor: to wait with for what never comes; None waits for ever.
 
     Attributes:
         sessions: by number.
@@ -41,6 +45,7 @@ class Store:
         allows_clear: bool = True,
         clock: Callable[[], float] = time.time,
         open_files: int | None = None,
+        reactor: IReactorTime | None = None,
     ) -> None:
         self.allows_clear = allows_clear
         self.sessions: dict[int, Session] = {}
@@ -48,6 +53,7 @@ class Store:
         self._tree = self._pool.tree
         self._grouping = grouping
         self._clock = clock
+        self._reactor = reactor
         self._chunks = Chunks(self._pool)
         self._numbers = count(1)
         self._handles = count(1)
@@ -57,9 +63,11 @@ class Store:
         """Make a session for a control connection that speaks this minor.
 
         Raises:
-            Refusal: a name cannot be, or the trace chunk is unknown.
+            Refusal: a name cannot be, the trace chunk is unknown, or there are too many sessions.
             OSError: its folder cannot be made.
         """
+        if len(self.sessions) >= SESSIONS_LIMIT:
+            raise Refusal(Code.NOMEM, f"there are {SESSIONS_LIMIT} sessions already")
         if minor >= CHUNKS_SINCE:
             return self._create(wanted, minor)
         return self._create_old(wanted, minor)
@@ -113,7 +121,7 @@ class Store:
             wanted.trace_format,
         )
         gone = partial(self._gone, made)
-        session = Session(facts, self._chunks, chunk, self._handles, self._trace_numbers, gone)
+        session = Session(facts, self._chunks, chunk, self._handles, self._trace_numbers, gone, self._reactor)
         self.sessions[facts.number] = session
         return session
 

@@ -1,6 +1,7 @@
 """A stream: its packets come on a data connection, everything else on the control connection."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -9,11 +10,13 @@ from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.chunk import Chunk
 from lttngnet.relayd.store.files import Files
-from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing
+from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing, Waiting
 from lttngnet.relayd.store.trace import METADATA, Trace
 from lttngnet.relayd.store.trail import Trail
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
+
+SURPLUS_LIMIT = 1 << 28  # bytes that move along in a rotation; real peers have a sub-buffer or two
 
 
 def reached(sequence: int, last: int) -> bool:
@@ -46,6 +49,7 @@ class Stream:
         limits: size and count of trace files (see `Files`).
         index_minor: format 1.x of the index files; None where there are none.
         trace: that it is a stream of.
+        waiting: counts what waits in all streams of the session.
         gone: told when the stream is closed.
 
     Attributes:
@@ -64,6 +68,7 @@ class Stream:
         limits: tuple[int, int],
         index_minor: int | None,
         trace: Trace,
+        waiting: Waiting,
         gone: Callable[["Stream"], None],
     ) -> None:
         self.handle = handle
@@ -81,7 +86,7 @@ class Stream:
         self._files: Files | None = None
         self._header: DataHeader | None = None  # of the packet that is being received
         self._start = 0  # where it begins
-        self._pairing = Pairing()
+        self._pairing = Pairing(waiting)
         self._rotation: Rotation | None = None
         self._data_sequence = NEVER  # net sequence number of the packet that was received last
         self._last: int | None = None  # … that was sent last, once the peer closes the stream
@@ -100,6 +105,11 @@ class Stream:
     def is_complete(self) -> bool:
         """Whether the peer closes it, and all that was sent has arrived."""
         return self._last is not None and not self.is_pending(self._last)
+
+    @property
+    def arrived(self) -> tuple[int, int]:
+        """What has come of it: changes with every piece of a packet."""
+        return self._data_sequence, self._files.data.size if self._files else 0
 
     def is_pending(self, last: int) -> bool:
         """Tell whether something up to the packet with that net sequence number has not arrived."""
@@ -216,6 +226,10 @@ class Stream:
             old, new = self._opened(), None
             end = self._pairing.end if self._index_minor is not None else old.data.size
             has_surplus = old.data.size > end and not self.is_metadata
+            if has_surplus and old.data.size - end > SURPLUS_LIMIT:
+                raise Refusal(
+                    Code.FILE_CREATION_ERROR, f"stream {self.handle} has too many packets without an index"
+                )
             if rotation.chunk is not None:
                 new = self._files_in(rotation.chunk)
                 if has_surplus:
@@ -257,14 +271,15 @@ class Stream:
     def close(self) -> None:
         """Let go of all files now, whatever is missing. Raises OSError."""
         self.is_closed = True
-        self._gone(self)
-        self._pairing.close()
         rotation, self._rotation = self._rotation, None
         files, self._files = self._files, None
-        if files is not None:
-            files.close()
-        if rotation is not None and rotation.chunk is not None:
-            rotation.chunk.release()
+        with ExitStack() as whatever_fails:  # the last one is done first
+            if rotation is not None and rotation.chunk is not None:
+                whatever_fails.callback(rotation.chunk.release)
+            if files is not None:
+                whatever_fails.callback(files.close)
+            whatever_fails.callback(self._pairing.close)
+            self._gone(self)
 
     def _files_in(self, chunk: Chunk) -> Files:
         return Files(chunk, self.path, self.name, *self._limits, self._index_minor, self.trail)

@@ -134,7 +134,7 @@ class PoolTests(PoolTestCase):
     def test_limits(self):
         self.patch(pool_module, "descriptor_limit", lambda: 1024)
         limits = [open_files_limit(wanted) for wanted in (None, 100, 2000, 1)]
-        self.assertEqual(limits, [512, 100, 768, FEWEST])
+        self.assertEqual(limits, [512, 100, 512, FEWEST])
 
 
 class AnyUseTests(PoolTestCase):
