@@ -1,10 +1,12 @@
 """What both daemons do alike: how they fail to start, and how they end."""
 
+import os
 import signal
 from contextlib import suppress
 from typing import Any
 
 from twisted.internet.error import ReactorNotRunning
+from twisted.python.usage import Options
 
 
 class CannotStart(SystemExit, Exception):
@@ -16,6 +18,15 @@ class CannotStart(SystemExit, Exception):
 
     def __init__(self, program: str, why: object) -> None:
         super().__init__(f"{program}: {why}")
+
+
+def callers_umask(options: Options) -> int | None:
+    """Return the umask that twistd would replace by its own when it detaches; None if the user chose one."""
+    if options.parent is not None and options.parent["umask"] is not None:
+        return None
+    umask = os.umask(0)  # there is no other way to read it
+    os.umask(umask)
+    return umask
 
 
 def end_by_signal(reactor: Any) -> None:

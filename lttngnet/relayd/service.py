@@ -30,7 +30,7 @@ from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.pool import descriptor_limit, open_files_limit
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.tree import FOLDER_MODE
-from lttngnet.startup import end_by_signal
+from lttngnet.startup import callers_umask, end_by_signal
 
 __all__ = ["Options", "makeService"]
 
@@ -197,15 +197,6 @@ def change_folder(folder: str) -> None:
         raise cannot_start(f'Failed to change working directory to "{folder}": {problem.strerror}') from None
     if not os.access(".", os.W_OK):
         log.info('Working directory "{folder}" is not writable', folder=folder)
-
-
-def callers_umask(options: Options) -> int | None:
-    """Return the umask that twistd would replace by its own when it detaches; None if the user chose one."""
-    if options.parent is not None and options.parent["umask"] is not None:
-        return None
-    umask = os.umask(0)  # there is no other way to read it
-    os.umask(umask)
-    return umask
 
 
 def makeService(options: Options) -> RelayDaemon:

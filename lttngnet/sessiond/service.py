@@ -27,7 +27,7 @@ from lttngnet.sessiond.server import ClientFactory
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.sessiond.sockets import SharedSocket, is_answered
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
-from lttngnet.startup import CannotStart, end_by_signal
+from lttngnet.startup import CannotStart, callers_umask, end_by_signal
 from lttngnet.wire.amp import CLIENT_SOCKET
 from lttngnet.wire.records import SOCKET as APPLICATION_SOCKET
 
@@ -105,14 +105,27 @@ def network_timeout() -> float:
 
 
 class SessionDaemon(MultiService):
-    """The daemon: at its end, every session delivers what it holds, within `FAREWELL` seconds."""
+    """The daemon: at its end, every session delivers what it holds, within `FAREWELL` seconds.
+
+    Args:
+        clock: to measure that time.
+        sessions: that live in it.
+        umask: to write local traces with; None leaves it as it is.
+    """
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, sessions: Sessions) -> None:
+    def __init__(self, clock: IReactorTime, sessions: Sessions, umask: int | None) -> None:
         super().__init__()
         self._clock = clock
         self._sessions = sessions
+        self._umask = umask
+
+    def privilegedStartService(self) -> None:
+        """Write as the caller would, then listen."""
+        if self._umask is not None:
+            os.umask(self._umask)
+        super().privilegedStartService()
 
     async def _farewell(self) -> None:
         endings = [Deferred.fromCoroutine(self._sessions.destroy(name)) for name in self._sessions.names()]
@@ -163,7 +176,7 @@ def makeService(options: Options) -> MultiService:
     def about() -> dict[str, Any]:
         return {"version": __version__, "pid": os.getpid(), "rundir": str(rundir), "domains": sorted(domains)}
 
-    daemon = SessionDaemon(reactor, sessions)
+    daemon = SessionDaemon(reactor, sessions, callers_umask(options))
     places = ((CLIENT_SOCKET, ClientFactory(sessions, about)), (APPLICATION_SOCKET, applications))
     for name, factory in places:
         factory.noisy = options["verbose"] > 1
