@@ -1,0 +1,294 @@
+"""A session's steps and their order, with everything around it noted instead of done."""
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from lttngnet.consumer.relay import RelaySession
+from lttngnet.errors import Code, CommandError
+from lttngnet.sessiond.consumers import NOTHING
+from lttngnet.sessiond.link import Established
+from lttngnet.sessiond.outlet import Surroundings
+from lttngnet.sessiond.session import Session
+from lttngnet.uri import Output, parse_argument, parse_pair
+from lttngnet.wire.relay import NIL
+
+NETWORK = parse_argument("net://127.0.0.1", "/")
+FAILURE = CommandError(Code.RELAYD_CONNECT_FAIL, "refused; nothing was established")
+
+
+class Notes:
+    """What was done, in order; what fails on demand."""
+
+    def __init__(self):
+        self.done = []
+        self.fails = set()
+
+    def note(self, what):
+        self.done.append(what)
+        if what in self.fails:
+            raise FAILURE
+
+
+class Domain:
+    """Notes what it is asked for."""
+
+    def __init__(self, name, notes):
+        self.name, self.notes, self.events = name, notes, []
+
+    async def enable_events(self, channel, names, options):
+        self.notes.note(f"{self.name} enable")
+        self.events += names
+        return list(names)
+
+    async def disable_events(self, channel, names):
+        self.events = []
+
+    def is_empty(self):
+        return not self.events
+
+    async def attach(self, courier):
+        self.notes.note(f"{self.name} attach")
+
+    async def start(self):
+        self.notes.note(f"{self.name} start")
+
+    async def stop(self):
+        self.notes.note(f"{self.name} stop")
+
+    async def destroy(self):
+        self.notes.note(f"{self.name} destroy")
+
+    def describe(self):
+        return {"channels": [{"name": "channel0", "events": list(self.events)}]}
+
+
+class Consumer:
+    """Notes what it is told."""
+
+    pid = 4242
+
+    def __init__(self, notes, on_lost):
+        self.notes, self.lose = notes, on_lost
+        self.counted = dict(NOTHING)
+
+    async def connect(self, link):
+        self.notes.note("connect")
+
+    async def use_directory(self, path):
+        self.notes.note(f"use {path}")
+
+    async def begin(self):
+        self.notes.note("begin")
+
+    async def end(self):
+        self.notes.note("end")
+
+    async def mute(self, muted):
+        self.notes.note("mute" if muted else "unmute")
+
+    async def facts(self):
+        return self.counted
+
+    async def finish(self):
+        self.notes.note("finish")
+
+    def dismiss(self):
+        self.notes.note("dismiss")
+
+
+class SessionTests(SynchronousTestCase):
+    def setUp(self):
+        self.notes = Notes()
+        self.wanted = []
+
+    def session(self, output=NETWORK, name="s1"):
+        return Session(name, 3, 1000, output, self.surroundings())
+
+    def surroundings(self):
+        domains = {name: lambda session, name=name: Domain(name, self.notes) for name in ("kernel", "python")}
+        return Surroundings("host", NIL, domains, self.spawn, self.establish, lambda: 1000)
+
+    def spawn(self, name, on_lost):
+        self.notes.note("spawn")
+        self.consumer = Consumer(self.notes, on_lost)
+        return self.consumer
+
+    async def establish(self, output, wanted):
+        self.wanted.append(wanted)
+        self.notes.note("establish")
+        return Established(-1, -1, RelaySession(13, 1, f"host/{len(self.wanted)}"))
+
+    def do(self, *commands):
+        """Take the results of commands; return what was done since the last time."""
+        for command in commands:
+            self.result = self.successResultOf(command)
+        done, self.notes.done = self.notes.done, []
+        return done
+
+    def refused(self, command, code):
+        error = self.failureResultOf(command, CommandError).value
+        self.assertEqual(error.code, code, error)
+        return str(error)
+
+    def state(self, session):
+        return self.successResultOf(session.describe())["state"]
+
+    def enable(self, session, domain="python"):
+        return session.enable_events(domain, "channel0", ["*"], {})
+
+    def active(self, **options):
+        session = self.session(**options)
+        self.do(self.enable(session), session.start())
+        return session
+
+    def test_the_order_of_the_rfc(self):
+        session = self.session()
+        self.assertEqual(self.do(session.enable_consumer()), ["establish", "spawn", "connect"])
+        self.assertEqual(self.result, "host/1")
+        self.do(self.enable(session), self.enable(session, "kernel"))
+        self.assertEqual(
+            self.do(session.start()),
+            ["python attach", "kernel attach", "begin", "python start", "kernel start"],
+        )
+        self.assertEqual(self.do(session.stop()), ["kernel stop", "python stop", "end"])
+        self.assertEqual(self.do(session.start()), ["begin", "python start", "kernel start"])
+        self.assertEqual(
+            self.do(session.destroy()),
+            ["kernel stop", "python stop", "finish", "python destroy", "kernel destroy"],
+        )
+        self.assertEqual(self.result["state"], "active")
+
+    def test_start_enables_the_consumer(self):
+        session = self.session(Output(path="/trace"))
+        self.do(self.enable(session))
+        self.assertEqual(
+            self.do(session.start()), ["spawn", "use /trace", "python attach", "begin", "python start"]
+        )
+
+    def test_a_link_that_cannot_be_made_leaves_the_template(self):
+        session = self.session()
+        self.notes.fails = {"establish"}
+        self.refused(session.enable_consumer(), Code.RELAYD_CONNECT_FAIL)
+        self.assertEqual(self.state(session), "prepared")
+        self.assertEqual(self.notes.done, ["establish"])
+        self.notes.fails = set()
+        self.do(session.enable_consumer())
+        self.assertEqual(self.state(session), "enabled")
+
+    def test_a_consumer_that_cannot_be_had_is_dismissed(self):
+        session = self.session()
+        self.notes.fails = {"connect"}
+        self.refused(session.enable_consumer(), Code.RELAYD_CONNECT_FAIL)
+        self.assertEqual(self.notes.done[-1], "dismiss")
+        description = self.successResultOf(session.describe())
+        self.assertEqual((description["state"], description["path"]), ("prepared", ""))
+        self.assertIsNone(description["consumer"])
+
+    def test_a_start_that_fails_lets_nothing_record(self):
+        session = self.session()
+        self.do(self.enable(session), self.enable(session, "kernel"))
+        self.notes.fails = {"kernel start"}
+        self.refused(session.start(), Code.RELAYD_CONNECT_FAIL)
+        self.assertEqual(self.notes.done[-2:], ["kernel stop", "python stop"])
+        self.assertEqual(self.state(session), "stopped")
+
+    def test_a_domain_that_fails_to_stop_does_not_keep_the_others_from_it(self):
+        session = self.session()
+        self.do(self.enable(session), self.enable(session, "kernel"), session.start())
+        self.notes.fails = {"kernel stop"}
+        self.assertEqual(self.do(session.stop()), ["kernel stop", "python stop", "end"])
+
+    def test_a_domain_that_comes_while_tracing(self):
+        session = self.active()
+        self.assertEqual(
+            self.do(self.enable(session, "kernel")),
+            ["kernel enable", "kernel attach", "begin", "kernel start"],
+        )
+        self.assertEqual(self.do(self.enable(session, "kernel")), ["kernel enable"])
+
+    def test_a_domain_without_events_is_stopped_all_the_same(self):
+        session = self.active()
+        self.do(session.disable_events("python", "channel0", []))
+        self.assertEqual(self.do(session.stop()), ["python stop", "end"])
+
+    def test_disabled_and_enabled(self):
+        session = self.active()
+        self.assertEqual(self.do(session.disable_consumer()), ["mute"])
+        self.assertTrue(self.successResultOf(session.describe())["muted"])
+        self.assertEqual(self.do(session.enable_consumer()), ["unmute"])
+        self.refused(session.enable_consumer(), Code.TRACE_ALREADY_STARTED)
+
+    def test_lost_while_active(self):
+        session = self.active()
+        self.consumer.counted = NOTHING | {"events": 7}
+        self.consumer.lose("the relay daemon closed the data connection")
+        self.assertEqual(self.do(), ["dismiss", "python stop"])
+        description = self.successResultOf(session.describe())
+        self.assertEqual((description["state"], description["facts"]["events"]), ("lost", 7))
+        self.assertEqual(description["problem"], "the relay daemon closed the data connection")
+        for command in (session.start, session.stop, session.disable_consumer):
+            self.assertIn("closed the data connection", self.refused(command(), Code.NO_CONSUMER))
+        self.assertEqual(self.do(session.destroy()), ["python destroy"])
+
+    def test_lost_and_enabled_again(self):
+        session = self.active()
+        self.consumer.lose("gone")
+        self.do()
+        self.assertEqual(self.do(session.enable_consumer()), ["establish", "spawn", "connect"])
+        self.assertEqual(self.do(session.start()), ["python attach", "begin", "python start"])
+
+    def test_a_uri_frees_the_consumer(self):
+        session = self.active()
+        self.refused(session.set_consumer_uri(NETWORK), Code.TRACE_ALREADY_STARTED)
+        self.do(session.stop())
+        self.assertEqual(self.do(session.set_consumer_uri(Output(path="/trace"))), ["finish"])
+        self.assertEqual(self.state(session), "prepared")
+        self.assertEqual(self.do(session.start())[:2], ["spawn", "use /trace"])
+
+    def test_every_relay_session_has_a_folder_of_its_own(self):
+        session = self.active(name="auto-20260101-000000")
+        for _ in range(2):
+            self.do(session.stop(), session.set_consumer_uri(NETWORK), session.start())
+        self.assertEqual([wanted.created for wanted in self.wanted], [1000, 1001, 1002])
+        self.assertEqual([wanted.name_has_time for wanted in self.wanted], [True, False, False])
+
+    def test_every_base_path_is_used_once(self):
+        session = self.active(output=parse_argument("net://127.0.0.1/a", "/"))
+        for path in ("a", "b", "a"):
+            output = parse_argument(f"net://127.0.0.1/{path}", "/")
+            self.do(session.stop(), session.set_consumer_uri(output), session.start())
+        self.assertEqual([wanted.base_path for wanted in self.wanted], ["a", "a-2", "b", "a-3"])
+
+    def test_two_halves(self):
+        session = self.session(None)
+        self.do(session.set_consumer_uri(parse_pair("tcp://127.0.0.1", None, "/")))
+        self.refused(session.enable_consumer(), Code.URL_DATA_MISS)
+        self.do(session.set_consumer_uri(parse_pair(None, "tcp://127.0.0.1", "/")))
+        self.do(session.enable_consumer())
+
+    def test_no_output(self):
+        session = self.session(None)
+        self.do(self.enable(session))
+        for command in (session.enable_consumer, session.disable_consumer, session.start):
+            self.refused(command(), Code.NO_CONSUMER)
+
+    def test_nothing_to_trace(self):
+        session = self.session()
+        self.refused(session.start(), Code.NO_CHANNEL)
+        self.refused(session.disable_events("python", "channel0", []), Code.NO_EVENT)
+        self.refused(self.enable(session, "userspace"), Code.UNKNOWN_DOMAIN)
+
+    def test_one_command_after_the_other(self):
+        session = self.session()
+        gate = Deferred()
+
+        async def slow(output, wanted):
+            await gate
+            return Established(-1, -1, RelaySession(13, 1, "host/1"))
+
+        session._outlet._surroundings.establish = slow
+        enabling, describing = session.enable_consumer(), session.describe()
+        self.assertNoResult(enabling)
+        self.assertNoResult(describing)
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(describing)["state"], "enabled")
