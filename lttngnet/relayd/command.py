@@ -13,6 +13,7 @@ NAME = "lttng-relayd-tx"
 """Of the process: scripts look for ``lttng-relayd`` in the base name of its first argument."""
 
 
+OWN_NAME = "/proc/self/comm"
 EXAMPLES = f"""
 It stays in the foreground and logs to the standard error, unless -d or -b is given. SIGTERM and SIGINT
 end it with status 0. What keeps it from starting is said in one line, and the status is 1.
@@ -56,7 +57,7 @@ class CommandOptions(Options):
         """See `Options.postOptions`."""
         super().postOptions()
         if self["working-directory"] is not None:
-            self["working-directory"] = os.path.abspath(self["working-directory"])  # noqa: PTH100
+            self["working-directory"] = str(Path(self["working-directory"]).absolute())
         elif self.detaches:
             self["working-directory"] = "/"
 
@@ -70,7 +71,7 @@ def take_name() -> None:
     if sys.executable and Path(sys.orig_argv[0]).name != NAME:
         name = Path(sys.executable).with_name(NAME)
         os.execv(sys.executable, [os.fspath(name), *sys.orig_argv[1:]])
-    Path("/proc/self/comm").write_text(NAME)
+    Path(OWN_NAME).write_text(NAME)
 
 
 def detach() -> int:
