@@ -21,13 +21,14 @@ class Capture:
         return "relay-2." not in self.name
 
     def connections(self, kind: str) -> list[str]:
-        """Return the names of the connections of a kind: ``control``, ``data``."""
+        """Return the names of the connections of a kind: ``control``, ``data``, ``live``."""
         return sorted(path.stem for path in self.folder.glob(f"{kind}*.json"))
 
-    def entries(self) -> list[dict]:
-        """Return the entries of all connections in the order in which they happened."""
+    def entries(self, *kinds: str) -> list[dict]:
+        """Return the entries of all connections of some kinds in the order in which they happened."""
         found = []
-        for connection in self.connections("control") + self.connections("data"):
+        connections = [name for kind in kinds or ("control", "data") for name in self.connections(kind)]
+        for connection in connections:
             found += [
                 entry | {"connection": connection} for entry in load(self.folder / f"{connection}.json")
             ]

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.store import Store
 
@@ -25,10 +26,11 @@ class Relay:
         self.store = Store(self.output, grouping, allows_clear, clock)
         self.control = ControlFactory(self.store)
         self.data = DataFactory(self.store)
+        self.live = ViewerFactory(self.store)
 
     def connect(self, kind):
-        """Return a new connection: ``control`` or ``data``."""
-        return Connection({"control": self.control, "data": self.data}[kind])
+        """Return a new connection: ``control``, ``data`` or ``live``."""
+        return Connection({"control": self.control, "data": self.data, "live": self.live}[kind])
 
     def files(self):
         """Return size and SHA-256 of every file that was written, by path."""
