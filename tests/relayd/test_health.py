@@ -16,6 +16,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lttngnet.relayd.health import LATE, PATIENCE, TICK, HealthFactory, HealthSocket, Part, Pulse, health_path
+from lttngnet.relayd.peers import Peers
 from lttngnet.relayd.service import Listening
 from lttngnet.startup import CannotStart
 
@@ -135,7 +136,7 @@ class SocketTests(TestCase):
 
 class ListeningTests(TestCase):
     async def test_it_is_open_while_it_listens(self):
-        listening = Listening("control", TCP4ServerEndpoint(reactor, 0), Factory())
+        listening = Listening("control", TCP4ServerEndpoint(reactor, 0), Factory(), Peers(9))
         self.assertFalse(listening.is_open)
         listening.privilegedStartService()
         self.assertTrue(listening.is_open)
@@ -160,7 +161,7 @@ class ListeningTests(TestCase):
                 self.ended.callback(None)
 
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        listening = Listening("control", endpoint, Factory.forProtocol(Channel), options)
+        listening = Listening("control", endpoint, Factory.forProtocol(Channel), Peers(9), options)
         listening.privilegedStartService()
         with socket.create_connection(("127.0.0.1", listening.port), 5):
             channel = await accepted
