@@ -56,6 +56,11 @@ def set_verbosity(times: int) -> None:
         kind.threshold.setLogLevelForNamespace("", levels[min(times, len(levels) - 1)])
 
 
+def says_everything() -> bool:
+    """Tell whether debug messages are heard: to be asked where thousands of them would be made in vain."""
+    return Logger.threshold.logLevelForNamespace("") is LogLevel.debug
+
+
 def stream_observer(stream: TextIO, times: int) -> ILogObserver:
     """Return what writes to a stream what our loggers say, and of Twisted's own talk only what is amiss.
 

@@ -1,9 +1,11 @@
 """How much is said."""
 
+from io import StringIO
+
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.log import ChannelLogger, Logger, set_verbosity
+from lttngnet.log import ChannelLogger, Logger, says_everything, set_verbosity, stream_observer
 
 
 class Daemon:
@@ -40,6 +42,11 @@ class VerbosityTests(SynchronousTestCase):
             self.assertEqual(self.said(Daemon()), everything)
             self.assertEqual(self.said(Channel()), everything)
 
+    def test_whether_everything_is_said(self):
+        for times, expected in ((0, False), (1, False), (2, True)):
+            set_verbosity(times)
+            self.assertIs(says_everything(), expected)
+
     def test_less_again(self):
         set_verbosity(2)
         set_verbosity(0)
@@ -59,3 +66,22 @@ class VerbosityTests(SynchronousTestCase):
         except ValueError:
             Channel().log.failure("It failed")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+
+class StreamTests(SynchronousTestCase):
+    """Where a daemon writes by itself, Twisted's own talk is left out."""
+
+    def written(self, times):
+        stream = StringIO()
+        observer = stream_observer(stream, times)
+        for namespace in ("lttngnet.somewhere", "twisted.elsewhere"):
+            for level in (LogLevel.info, LogLevel.warn):
+                text = f"{namespace} {level.name}"
+                observer({"log_namespace": namespace, "log_level": level, "log_format": text, "log_time": 0})
+        return [" ".join(line.split()[2:]) for line in stream.getvalue().splitlines()]
+
+    def test_ours_and_what_is_amiss(self):
+        ours = ["lttngnet.somewhere info", "lttngnet.somewhere warn"]
+        self.assertEqual(self.written(0), [*ours, "twisted.elsewhere warn"])
+        self.assertEqual(self.written(1), [*ours, "twisted.elsewhere warn"])
+        self.assertEqual(self.written(2), [*ours, "twisted.elsewhere info", "twisted.elsewhere warn"])

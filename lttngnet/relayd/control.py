@@ -10,12 +10,12 @@ from collections.abc import Callable, Generator, Iterator
 from automat import NoTransition
 from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.errors import Code, WireError
+from lttngnet.log import ChannelLogger, says_everything
 from lttngnet.relayd.commands import HANDLERS, Handler, Parts
 from lttngnet.relayd.handshake import Relay, relay_control
 from lttngnet.relayd.peers import NO_LIMIT, Peers
@@ -38,7 +38,7 @@ class ControlChannel(Protocol, TimeoutMixin):
     commands are read.
     """
 
-    log = Logger()
+    log = ChannelLogger()
     transport: IConnection
 
     def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
@@ -70,6 +70,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         self._peers.leave()
         self.setTimeout(None)
         self._turns.end(self._leave())
+        self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     def _carry_out(self, data: bytes) -> Iterator[None]:
         try:
@@ -152,6 +153,8 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
         name, handler = Command(command).name, HANDLERS[Command(command)]
+        if says_everything():
+            self.log.debug("{peer} says {name}", peer=self.transport.getPeer(), name=name)
         if session.facts.minor < handler.since:
             self._hang_up(f"{name} from a peer of version 2.{session.facts.minor}")
             return

@@ -49,6 +49,7 @@ class DataChannel(Protocol):
         """Abort the session if the rest of a packet will never come."""
         self._peers.leave()
         self._turns.end(self._leave())
+        self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     def _write(self, data: bytes) -> Iterator[None]:
         try:

@@ -56,6 +56,7 @@ class ViewerChannel(Protocol):
         """Detach the viewer from its sessions."""
         self._is_open = False
         self._viewer.lost()
+        self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     # ------------------------------------------------------------ the viewer does not read, or does again
 

@@ -5,7 +5,6 @@ What is not said on the command line may be said in a configuration file or in t
 
 import getopt
 import os
-import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ FEWEST_DESCRIPTORS = 100  # of --fd-pool-size
 OF_VALUES = "Parameter type enforcement failed: "  # so Twisted begins what we say of a wrong value
 DISALLOW_CLEAR = "LTTNG_RELAYD_DISALLOW_CLEAR"
 WORKING_DIRECTORY = "LTTNG_RELAYD_WORKING_DIRECTORY"
-SPARE_DESCRIPTORS = 10  # that the default of --fd-pool-size leaves for other uses
 
 
 def cannot_start(why: object) -> CannotStart:
@@ -47,15 +45,6 @@ def pool_size(text: str) -> int:
     size = int(text)
     if size < FEWEST_DESCRIPTORS:
         raise ValueError(f"the pool needs at least {FEWEST_DESCRIPTORS} descriptors")
-    return size
-
-
-def default_pool_size() -> int:
-    """Return how many files to hold open where nobody says. Raises UsageError if they are too few."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    size = sys.maxsize if soft == resource.RLIM_INFINITY else soft - SPARE_DESCRIPTORS
-    if size < FEWEST_DESCRIPTORS:
-        raise usage.UsageError(f"the limit of {soft} open files leaves fewer than {FEWEST_DESCRIPTORS}")
     return size
 
 
@@ -94,8 +83,8 @@ class Options(usage.Options):
             "fd-pool-size",
             None,
             None,
-            f"Files to hold open at most, from {FEWEST_DESCRIPTORS} on "
-            f"(default: the soft limit of the process, less {SPARE_DESCRIPTORS}).",
+            f"Trace files to hold open at most, from {FEWEST_DESCRIPTORS} on; never more than half of what "
+            "the process may open (the default), since connections need the rest.",
             pool_size,
         ],
         ["group", "g", "tracing", "Group whose members may ask a daemon that root started for its health."],
@@ -155,8 +144,6 @@ class Options(usage.Options):
         if not self["disallow-clear"] and (text := os.environ.get(DISALLOW_CLEAR)):
             self["disallow-clear"] = switch(text, DISALLOW_CLEAR)
         self["working-directory"] = self["working-directory"] or os.environ.get(WORKING_DIRECTORY)
-        if self["fd-pool-size"] is None:
-            self["fd-pool-size"] = default_pool_size()
         if self["ports-file"] is not None:  # the daemon may work in another folder by the time it is written
             self["ports-file"] = str(Path(self["ports-file"]).absolute())
 

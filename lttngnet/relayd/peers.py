@@ -7,7 +7,7 @@ operating system until somebody leaves, and those who are connected notice nothi
 
 from typing import Protocol
 
-from twisted.logger import Logger
+from lttngnet.log import Logger
 
 SPARE = 48  # descriptors for neither files nor connections: listeners, log, the reactor's own
 NO_LIMIT = 1 << 32  # connections
