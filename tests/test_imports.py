@@ -39,6 +39,7 @@ NO_TWISTED = (
     "wire/framing",
     "wire/relay",
     "wire/records",
+    "wire/viewer",
 )
 
 
