@@ -9,6 +9,8 @@ from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
 
 from lttngnet.cli import main
+from lttngnet.relayd.command import NAME as RELAY_COMMAND
+from lttngnet.relayd.command import CommandOptions
 from lttngnet.relayd.service import Options as RelayOptions
 from lttngnet.sessiond.service import Options as SessionOptions
 
@@ -23,6 +25,9 @@ def help_of(command: str) -> str:
         (daemon,) = rest
         options = DAEMONS[daemon]()
         return f"Usage: twistd [options of twistd] {daemon} [options]\n{options.getUsage(WIDTH).rstrip()}"
+    if program == RELAY_COMMAND:
+        options = CommandOptions()
+        return f"{options.getSynopsis()}\n{options.getUsage(WIDTH).rstrip()}"
     with patch.dict(os.environ, {"HOME": "/home/ana"}):
         shown = CliRunner().invoke(
             main, [*rest, "--help"], prog_name=program, terminal_width=WIDTH, max_content_width=WIDTH
