@@ -55,7 +55,7 @@ class Pulse(Service):
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._due = 0.0
+        self._due = clock.seconds()
         self._was_late = False
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock

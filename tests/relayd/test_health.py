@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lttngnet.relayd.health import LATE, PATIENCE, TICK, HealthFactory, HealthSocket, Part, Pulse, health_path
 from lttngnet.relayd.peers import Peers
-from lttngnet.relayd.service import Listening
+from lttngnet.relayd.service import Listening, Options, makeService
 from lttngnet.startup import CannotStart
 
 QUESTION = bytes(4)
@@ -132,6 +132,25 @@ class SocketTests(TestCase):
         self.assertIn("health", str(self.assertRaises(CannotStart, self.service.privilegedStartService)))
         self.assertEqual(self.path.read_text(), "precious")
         self.assertIsNone(self.service.stopService())
+
+
+class DaemonTests(TestCase):
+    """What the whole daemon tells of itself."""
+
+    async def test_a_port_is_gone(self):
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        self.patch(os, "environ", os.environ | {"LTTNG_RELAYD_HEALTH": str(folder / "health")})
+        options = Options()
+        any_port = "tcp:0:interface=127.0.0.1"
+        options.parseOptions(["-o", str(folder), "-C", any_port, "-D", any_port, "-L", any_port])
+        daemon = makeService(options)
+        self.assertEqual(daemon.ailing(), Part.LISTENER | Part.LIVE_LISTENER)
+        daemon.privilegedStartService()
+        self.assertEqual(daemon.ailing(), Part(0))
+        await daemon.getServiceNamed("live").stopService()
+        self.assertEqual(daemon.ailing(), Part.LIVE_LISTENER)
+        await daemon.stopService()
 
 
 class ListeningTests(TestCase):

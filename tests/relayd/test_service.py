@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.relayd.service import Options
+from lttngnet.log import set_verbosity
+from lttngnet.relayd.service import Options, change_folder
 from lttngnet.startup import CannotStart
 from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import Command, command
@@ -73,6 +75,33 @@ class OptionsTests(SynchronousTestCase):
         self.refused("-C", "udp://0.0.0.0")
         self.refused("-D", "nonsense")
         self.refused("--no-such-option")
+
+
+class FolderTests(SynchronousTestCase):
+    def setUp(self):
+        self.addCleanup(os.chdir, Path.cwd())
+        self.addCleanup(set_verbosity, 0)
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir(parents=True)
+
+    def test_it_works_there(self):
+        change_folder(str(self.folder))
+        self.assertEqual(Path.cwd(), self.folder)
+
+    def test_it_cannot_be_entered(self):
+        for path, why in (("nowhere", "No such file or directory"), (os.devnull, "Not a directory")):
+            line = str(self.assertRaises(CannotStart, change_folder, path))
+            self.assertEqual(line, f'lttng-relayd: Failed to change working directory to "{path}": {why}')
+
+    def test_it_is_not_writable(self):
+        """Root may write everywhere: the answer is made up."""
+        self.patch(os, "access", lambda path, mode: False)
+        for times in (0, 1):
+            set_verbosity(times)
+            with capturedLogs() as events:
+                change_folder(str(self.folder))
+            said = [f'Working directory "{self.folder}" is not writable'] * times
+            self.assertEqual([formatEvent(event) for event in events], said)
 
 
 class ProcessTests(SynchronousTestCase):
