@@ -20,6 +20,7 @@ from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks,
 from lttngnet.relayd.store.pairing import Waiting
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trace import Trace
+from lttngnet.relayd.store.trail import FILES_KEPT
 from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
 
 STREAMS_LIMIT = 1 << 16  # of a session; one ROTATE_STREAMS may name about as many
@@ -144,7 +145,8 @@ class Session:
         limits = (wanted.tracefile_size, wanted.tracefile_count)
         if len(self.streams) >= STREAMS_LIMIT:
             raise Refusal(Code.NOMEM, f"session {self.facts.number} has {STREAMS_LIMIT} streams already")
-        trace = self._traces.get(path) or Trace(next(self._trace_numbers))
+        kept = FILES_KEPT if self.facts.live_timer else 1
+        trace = self._traces.get(path) or Trace(next(self._trace_numbers), kept)
         return Stream(
             next(self._handles),
             path,

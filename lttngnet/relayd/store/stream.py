@@ -77,7 +77,7 @@ class Stream:
         self.trace = trace
         self.published = False
         self.checked = False
-        self.trail = Trail()
+        self.trail = Trail(trace.files_kept)
         self.beacon: Beacon | None = None
         self.is_closed = False
         self._gone = gone

@@ -24,14 +24,20 @@ class Member(Protocol):
 class Trace:
     """A trace of a session, while a stream of it is open; viewers may hold on to it for longer.
 
+    Args:
+        number: see below.
+        files_kept: see below.
+
     Attributes:
         number: as viewers know it.
+        files_kept: trace files of each stream that viewers can go back to.
         streams: handles of the open ones.
         metadata: the stream that describes the others, None until there is one.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, files_kept: int) -> None:
         self.number = number
+        self.files_kept = files_kept
         self.streams: set[int] = set()
         self.metadata: Member | None = None
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from lttngnet.ctf.index import ENTRY_10, ENTRY_11, HEADER, IndexEntry
 from lttngnet.relayd.store.chunk import Chunk
 
-FILES_KEPT = 1024  # trace files of a stream that a viewer can go back to; without a limit memory would grow
+FILES_KEPT = 1024  # of a stream in a live session; without a limit memory would grow with the trace
 
 
 class Growing(Protocol):
@@ -82,6 +82,9 @@ class TraceFile:
 class Trail:
     """See the module.
 
+    Args:
+        limit: files that a viewer can go back to.
+
     Attributes:
         first: the oldest file that is kept of the present chunk.
         last: the file that is written now, or was written last.
@@ -90,7 +93,8 @@ class Trail:
     first: TraceFile
     last: TraceFile
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._kept = 0
 
     def begin(self, file: TraceFile) -> None:
@@ -99,7 +103,7 @@ class Trail:
             self.last.next = file
         if not self._kept or self.first.chunk is not file.chunk:
             self.first, self._kept = file, 0
-        elif self.first.path == file.path or self._kept == FILES_KEPT:
+        elif self.first.path == file.path or self._kept == self._limit:
             oldest, self.first = self.first, self.first.next or file
             oldest.is_gone, oldest.next = True, None
             self._kept -= 1
