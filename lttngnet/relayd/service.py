@@ -110,8 +110,9 @@ class Listening(Service):
         super().stopService()
         if self._listening is None:
             return None
-        self._peers.leave_alone(self._listening)
-        stopping: Deferred[None] | None = self._listening.stopListening()
+        listening, self._listening = self._listening, None
+        self._peers.leave_alone(listening)
+        stopping: Deferred[None] | None = listening.stopListening()
         return stopping
 
     def _opened(self, listening: IListeningPort) -> None:
