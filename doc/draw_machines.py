@@ -19,6 +19,7 @@ MACHINES = {
     "link": "lttngnet.sessiond.link:link_machine:Link",
     "lifecycle": "lttngnet.sessiond.lifecycle:lifecycle_machine:Lifecycle",
     "relay_control": "lttngnet.relayd.handshake:relay_control:RelayControl",
+    "live_viewer": "lttngnet.relayd.viewer:live_viewer:LiveViewer",
 }
 MANY = 5
 """From so many states on, an input that leads into one state is drawn once, from a list of those states."""

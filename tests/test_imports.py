@@ -40,6 +40,7 @@ NO_TWISTED = (
     "wire/relay",
     "wire/records",
     "wire/viewer",
+    "wire/listing",
 )
 
 

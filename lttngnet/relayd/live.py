@@ -20,6 +20,8 @@ from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.viewer import Guest, live_viewer
 from lttngnet.relayd.viewing import Viewing
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.framing import Requests, UnknownCommand
+from lttngnet.wire.listing import SessionList
 
 PIECE = 1 << 18  # bytes that are read at once from a file
 
@@ -36,7 +38,7 @@ class ViewerChannel(Protocol):
     transport: IViewerTransport
 
     def __init__(self, store: Store, numbers: Iterator[int]) -> None:
-        self._requests = wire.Requests()
+        self._requests = Requests()
         self._viewer = live_viewer(Guest(self._reply, self._hang_up, Viewing(store), numbers))
         self._rest: Extent | None = None  # what is still to be sent of a file
         self._is_paused = False
@@ -86,7 +88,7 @@ class ViewerChannel(Protocol):
                     self._hear(question)
                 else:
                     return
-        except wire.UnknownCommand as mistake:
+        except UnknownCommand as mistake:
             self._reply(wire.Status(Code.UNKNOWN))
             self._hang_up(str(mistake))
         except NoTransition as mistake:
@@ -118,7 +120,7 @@ class ViewerChannel(Protocol):
             case wire.GetMetadata():
                 self._viewer.metadata(question)
 
-    def _reply(self, answer: wire.Answer, body: Extent | None = None) -> None:
+    def _reply(self, answer: wire.Answer | SessionList, body: Extent | None = None) -> None:
         self._rest = body
         self.transport.write(answer.pack())
 

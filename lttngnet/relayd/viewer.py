@@ -18,6 +18,7 @@ from automat import TypeMachineBuilder
 from lttngnet.relayd.position import Extent
 from lttngnet.relayd.viewing import NO_METADATA, NO_PACKET, Viewing, index
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.listing import SessionList
 from lttngnet.wire.viewer import (
     LONG_NAMES_SINCE,
     MAJOR,
@@ -87,7 +88,7 @@ class Guest:
         numbers: gives viewers theirs.
     """
 
-    reply: Callable[[Answer, Extent | None], None]
+    reply: Callable[[Answer | SessionList, Extent | None], None]
     hang_up: Callable[[str], None]
     viewing: Viewing
     numbers: Iterator[int]

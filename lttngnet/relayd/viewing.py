@@ -14,6 +14,7 @@ from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trace import Trace
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.listing import SessionList, SessionRecord
 from lttngnet.wire.viewer import (
     AttachStatus,
     DetachStatus,
@@ -25,8 +26,6 @@ from lttngnet.wire.viewer import (
     PacketHead,
     PacketStatus,
     Seek,
-    SessionList,
-    SessionRecord,
     StreamList,
     StreamRecord,
     StreamsStatus,

@@ -4,6 +4,7 @@
   handed on as it comes.
 * `Answers`: what the relay daemon says to that. Answers carry no header: they are told apart by their order.
 * `Packets`: trace data, handed on in the pieces in which it came, never gathered.
+* `Requests`: what a live viewer asks a relay daemon; whole, none is long.
 """
 
 from collections import deque
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from lttngnet.errors import WireError
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import Answer, Command, CommandHeader, DataHeader, MetadataHeader
+from lttngnet.wire.viewer import QUESTIONS, Question, RequestHeader
 
 METADATA_LIMIT = 128 << 20  # bytes of a SEND_METADATA; the genuine relay daemon's limit for any command
 METADATA_PIECE = 64 << 10  # bytes of metadata that are gathered before they are handed on
@@ -158,3 +160,38 @@ class Packets:
             if not self._left:
                 self._header = None
             yield header, piece, not self._left
+
+
+class UnknownCommand(WireError):
+    """A question with a number that stands for none: its size is unknown, and so is where the next begins."""
+
+
+class Requests:
+    """Bytes of a viewer's connection in, whole questions out; one at a time, for who may have to pause."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def receive(self, data: bytes) -> None:
+        """Take what came in."""
+        self._buffer += data
+
+    def next(self) -> Question | None:
+        """Return the next question, None if it is not whole yet.
+
+        Raises:
+            UnknownCommand: nothing that comes after it can be understood.
+        """
+        start = RequestHeader.layout.size
+        if len(self._buffer) < start:
+            return None
+        command = RequestHeader.unpack(self._buffer).command
+        kind = QUESTIONS.get(command)
+        if kind is None:
+            raise UnknownCommand(f"command {command} is unknown")
+        end = start + kind.layout.size
+        if len(self._buffer) < end:
+            return None
+        question = kind.unpack(self._buffer[start:end])
+        del self._buffer[:end]
+        return question

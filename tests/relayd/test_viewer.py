@@ -7,12 +7,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.relayd.viewer import Guest, live_viewer
 from lttngnet.relayd.viewing import NO_METADATA, NO_PACKET, Viewing, index
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.listing import SessionList
 from lttngnet.wire.viewer import (
     AttachStatus,
     DetachStatus,
     IndexStatus,
     Kind,
-    SessionList,
     Status,
     StreamList,
     StreamsStatus,

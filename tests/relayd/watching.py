@@ -1,6 +1,7 @@
 """A live viewer, to say one thing wrong in a test."""
 
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.listing import SessionList
 from lttngnet.wire.viewer import Kind, Seek, request
 
 
@@ -31,7 +32,7 @@ class Viewer:
         return self
 
     def list(self):
-        return wire.SessionList.unpack(self.ask(wire.ListSessions()), self.minor).sessions
+        return SessionList.unpack(self.ask(wire.ListSessions()), self.minor).sessions
 
     def attach(self, session=1, seek=Seek.BEGINNING):
         """Attach; return the status, and the numbers of the streams."""

@@ -6,7 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.errors import WireError
 from lttngnet.wire import viewer as wire
-from lttngnet.wire.viewer import Requests, SessionList, SessionRecord, StreamList, StreamRecord, request
+from lttngnet.wire.framing import Requests, UnknownCommand
+from lttngnet.wire.listing import SessionList, SessionRecord
+from lttngnet.wire.viewer import StreamList, StreamRecord, request
 from tests.captures import Capture
 
 LIVE = ("03-live-uid", "11-live-pid-newstreams", "21-live-clear")
@@ -91,7 +93,7 @@ class RequestTests(SynchronousTestCase):
         for command in (0, 10, 1 << 31):
             requests = Requests()
             requests.receive(wire.RequestHeader(0, command).pack())
-            with self.assertRaises(wire.UnknownCommand):
+            with self.assertRaises(UnknownCommand):
                 requests.next()
 
 
