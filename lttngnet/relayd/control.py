@@ -210,6 +210,7 @@ class ControlChannel(Protocol, TimeoutMixin):
             return
         self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
         self._open = False
+        self._turns.leave_alone()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         self.setTimeout(PATIENCE)  # for the last answers to be read

@@ -1,6 +1,7 @@
 """A data connection: packets in, nothing out.
 
 The connection does not say whose it is: it belongs to the session of the first stream that comes over it.
+A session has one data connection at a time, so a stranger spoils nothing that is being received.
 """
 
 from collections.abc import Iterator
@@ -80,15 +81,17 @@ class DataChannel(Protocol):
 
     def _stream(self, header: DataHeader) -> Stream:
         if self._session is None:
-            self._session = self._store.session_of(header.stream)
-            if self._session is None:
+            session = self._store.session_of(header.stream)
+            if session is None:
                 raise Refusal(Code.UNKNOWN, f"no session has a stream {header.stream}")
-            self._session.begin_feeding()
+            session.begin_feeding()
+            self._session = session
         return self._session.stream(header.stream)
 
     def _hang_up(self, why: str) -> None:
         self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
         self._open = False
+        self._turns.leave_alone()
         if self._session is not None:
             self._session.abort()
         self.transport.abortConnection()  # it may send for long, and nobody listens

@@ -40,7 +40,7 @@ class Peers:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._count = 0
-        self._doors: list[Door] = []
+        self._doors: set[Door] = set()
 
     def __len__(self) -> int:
         """Return how many connections there are."""
@@ -48,11 +48,11 @@ class Peers:
 
     def watch(self, door: Door) -> None:
         """Close this door as well, from now on."""
-        self._doors.append(door)
+        self._doors.add(door)
 
     def leave_alone(self, door: Door) -> None:
-        """Close this door no more."""
-        self._doors.remove(door)
+        """Close this door no more; to say so twice is no error."""
+        self._doors.discard(door)
 
     def enter(self) -> None:
         """A connection was accepted."""

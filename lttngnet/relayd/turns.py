@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
 
-TURN = 0.005  # seconds
+TURN = 0.002  # seconds
 
 
 class IConnection(ITCPTransport, IConsumer, IPushProducer):
@@ -51,6 +51,10 @@ class Turns:
         if self._is_held:
             self._is_held = False
             self._turn()
+
+    def leave_alone(self) -> None:
+        """Touch the transport no more: it is being closed."""
+        self._is_over = True
 
     def end(self, steps: Iterator[object]) -> None:
         """Do all that is left, and then these; the connection is gone."""

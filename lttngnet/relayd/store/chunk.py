@@ -132,8 +132,11 @@ class Chunk:
 
     def _delete(self) -> None:
         home = self._session / self.folder
+        names: dict[PurePosixPath, list[str]] = {}
         for file in self._files:
-            self._tree.unlink(home / file)
+            names.setdefault(file.parent, []).append(file.name)
+        for folder, those in names.items():
+            self._tree.unlink(home / folder, those)
         folders = {folder for file in self._files for folder in file.parents} - {ROOT}
         for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
             self._tree.remove_empty(home / folder)

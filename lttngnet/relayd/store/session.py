@@ -115,8 +115,8 @@ class Session:
         self._clock = clock
         self._look: IDelayedCall | None = None  # whether more has come, once the control connection is gone
         self._waiting = Waiting()
-        self._feeders = 0  # data connections that are open …
-        self._was_fed = False  # … and whether there ever was one
+        self._is_fed = False  # whether it has a data connection …
+        self._was_fed = False  # … and whether it ever had one
         self._has_ended = False
 
     @property
@@ -267,13 +267,19 @@ class Session:
     # ------------------------------------------------------------ the end
 
     def begin_feeding(self) -> None:
-        """A data connection brings packets for this session from now on."""
-        self._feeders += 1
+        """A data connection brings packets for this session from now on.
+
+        Raises:
+            Refusal: another one does.
+        """
+        if self._is_fed:
+            raise Refusal(Code.INVALID_PROTOCOL, f"session {self.facts.number} has a data connection already")
+        self._is_fed = True
         self._was_fed = True
 
     def end_feeding(self) -> None:
         """It is gone."""
-        self._feeders -= 1
+        self._is_fed = False
         self._abort_if_stranded()
 
     def end(self) -> None:
@@ -319,7 +325,7 @@ class Session:
 
     def _abort_if_stranded(self) -> None:
         """Close the streams whose rest nobody is left to bring."""
-        if self._has_ended and self._was_fed and not self._feeders:
+        if self._has_ended and self._was_fed and not self._is_fed:
             self.abort()
 
     def _release_chunk(self, chunk: Chunk) -> None:

@@ -8,7 +8,7 @@ while the daemon runs.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EMFILE, ENFILE
 from pathlib import Path, PurePosixPath
@@ -65,10 +65,11 @@ class Tree:
         with self._folder(old.parent) as source, self._folder(new.parent, []) as target:
             os.rename(old.name, new.name, src_dir_fd=source, dst_dir_fd=target)
 
-    def unlink(self, path: PurePosixPath) -> None:
-        """Remove a file; that it is gone already is no error."""
-        with suppress(FileNotFoundError), self._folder(path.parent) as folder:
-            self._unlink(path.name, folder)
+    def unlink(self, path: PurePosixPath, names: Iterable[str]) -> None:
+        """Remove files of a folder; that one is gone already is no error."""
+        with suppress(FileNotFoundError), self._folder(path) as folder:
+            for name in names:
+                self._unlink(name, folder)
 
     def remove_empty(self, path: PurePosixPath) -> None:
         """Remove a folder if nothing is in it; that it is not so, or gone, is no error."""

@@ -53,7 +53,7 @@ class TreeTests(SynchronousTestCase):
             lambda: self.create("link/file"),
             lambda: self.create("a/link/b/file"),
             lambda: self.tree.make(PurePosixPath("link/b")),
-            lambda: self.tree.unlink(PurePosixPath("link/precious")),
+            lambda: self.tree.unlink(PurePosixPath("link"), ["precious"]),
             lambda: self.tree.rename(PurePosixPath("a"), PurePosixPath("link/a")),
         ):
             with self.assertRaises(OSError):
