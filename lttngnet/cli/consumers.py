@@ -25,7 +25,7 @@ def _ignored_domains(command: click.decorators.FC) -> click.decorators.FC:
 @click.command(
     epilog=examples(
         "lttngnet enable-consumer net://192.168.1.10",
-        "lttngnet enable-consumer -C tcp://relay:5342 -D udp://relay:5343 -e",
+        "lttngnet enable-consumer -C tcp://relay:5342 -D tcp://relay:5343 -e",
     )
 )
 @click.argument("uri", metavar="[URI]", required=False)

@@ -41,7 +41,7 @@ _data_uri = click.option(
     "--data-url",
     "data",
     metavar="[HOP,]URI",
-    help="Where data goes: tcp:// or udp://HOST[:PORT].",
+    help="Where data goes: tcp://HOST[:PORT]. udp:// is understood and not supported yet.",
 )
 
 _DOMAINS = {

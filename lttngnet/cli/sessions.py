@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "lttngnet create session1",
         "lttngnet create session1 -U net://192.168.1.10",
-        "lttngnet create session1 -C tcp://relay:5342 -D udp://relay:5343",
+        "lttngnet create session1 -C tcp://relay:5342 -D tcp://relay:5343",
         "lttngnet create session1 -o /tmp/trace",
     )
 )
