@@ -20,7 +20,7 @@ _FIRST_PROCESS = """
 mount -t tmpfs none /run && mkdir -p /run/lttng && mount -t tmpfs none /dev/shm && ip link set lo up \
 && echo ready && exec cat
 """
-_LISTENING = "0A"  # a state in /proc/net/tcp
+_LISTENING, _ESTABLISHED, _LEFT_BY_PEER = "0A", "01", "08"  # states in /proc/net/tcp
 
 
 def missing():
@@ -89,19 +89,32 @@ class Namespace:
 
     def run(self, *command, timeout=60):
         """Run a command to its end and return what it said; fail if it fails."""
-        done = subprocess.run(
-            self._inside(command),
-            env=self.environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-        )
-        if done.returncode:
-            raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}")
-        return done.stdout
+        ((status, text),) = self.run_together(command, timeout=timeout)
+        if status:
+            raise AssertionError(f"{command} ended with {status}:\n{text}")
+        return text
+
+    def run_together(self, *commands, timeout=60):
+        """Run commands at the same time to their end, and return of each its exit status and what it said."""
+        processes = [
+            subprocess.Popen(
+                self._inside(command),
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for command in commands
+        ]
+        try:
+            texts = [process.communicate(timeout=timeout)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()  # those that hang
+                process.wait()
+        return [(process.returncode, text) for process, text in zip(processes, texts, strict=True)]
 
     def start(self, *command, log):
         """Start a process that stays; what it says goes to a file of that name."""
@@ -126,30 +139,51 @@ class Namespace:
 
     def listens(self, port):
         """Tell whether somebody in the namespace listens on a TCP port."""
+        return _LISTENING in self._sockets(port)
+
+    def is_connected(self, port):
+        """Tell whether somebody in the namespace has a TCP connection at that port, or is to close it."""
+        return not {_ESTABLISHED, _LEFT_BY_PEER}.isdisjoint(self._sockets(port))
+
+    def _sockets(self, port):
+        """Return the states of the TCP sockets with that port."""
+        states = []
         for table in ("tcp", "tcp6"):
             for line in Path(f"/proc/{self.first_process}/net/{table}").read_text().splitlines()[1:]:
                 _, local, _, state, *_ = line.split()
-                if state == _LISTENING and int(local.rpartition(":")[2], 16) == port:
-                    return True
-        return False
+                if int(local.rpartition(":")[2], 16) == port:
+                    states.append(state)
+        return states
 
-    def start_genuine_relayd(self, output, control=5342, data=5343, live=5344, options=()):
+    def start_genuine_relayd(
+        self,
+        output,
+        control=5342,
+        data=5343,
+        live=5344,
+        options=(),
+        host="127.0.0.1",
+        log="genuine-relayd.log",
+    ):
         """Start the genuine relay daemon, and return when its ports are open."""
-        urls = (f"tcp://127.0.0.1:{port}" for port in (control, data, live))
-        ports = [word for pair in zip("CDL", urls, strict=True) for word in (f"-{pair[0]}", pair[1])]
-        process = self.start("lttng-relayd", "-o", output, *ports, *options, log="genuine-relayd.log")
-        wait_until(
-            lambda: all(self.listens(port) for port in (control, data, live)), "the genuine relay daemon"
-        )
-        return process
+        return self._start_relayd(["lttng-relayd"], output, (control, data, live), options, host, log)
 
-    def start_our_relayd(self, output, control=5342, data=5343, live=5344, options=()):
+    def start_our_relayd(
+        self, output, control=5342, data=5343, live=5344, options=(), host="127.0.0.1", log="our-relayd.log"
+    ):
         """Start our relay daemon, and return when its ports are open."""
-        command = (*TWISTD, "-n", "--pidfile=", "lttng-relayd", "-o", output)
-        urls = (f"tcp://127.0.0.1:{port}" for port in (control, data, live))
-        ports = [word for pair in zip("CDL", urls, strict=True) for word in (f"-{pair[0]}", pair[1])]
-        process = self.start(*command, *ports, *options, log="our-relayd.log")
-        wait_until(lambda: all(self.listens(port) for port in (control, data, live)), "our relay daemon")
+        command = [*TWISTD, "-n", "--pidfile=", "lttng-relayd"]
+        return self._start_relayd(command, output, (control, data, live), options, host, log)
+
+    def _start_relayd(self, command, output, ports, options, host, log):
+        scheme = "tcp6" if ":" in host else "tcp"
+        urls = [
+            word
+            for letter, port in zip("CDL", ports, strict=True)
+            for word in (f"-{letter}", f"{scheme}://{host}:{port}")
+        ]
+        process = self.start(*command, "-o", output, *urls, *options, log=log)
+        wait_until(lambda: all(self.listens(port) for port in ports), f"the ports of the relay daemon: {log}")
         return process
 
     def start_genuine_sessiond(self):
@@ -178,15 +212,27 @@ APPLICATION_C = """
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
 #define LTTNG_UST_TRACEPOINT_DEFINE
 #include "tick.h"
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+static volatile sig_atomic_t over;
+static void end(int signal)
+{
+    over = 1;
+}
 int main(int count, char **words)
 {
-    for (int n = 0; n < atoi(words[1]); n++) {
+    int n, events = atoi(words[1]);
+    signal(SIGTERM, end);
+    puts("ticking");
+    fflush(stdout);
+    for (n = 0; n < events && !over; n++) {
         lttng_ust_tracepoint(demo, tick, n);
         if (count > 2)
             usleep(atoi(words[2]));
     }
+    printf("%d\\n", n);
     return 0;
 }
 """
@@ -195,7 +241,8 @@ int main(int count, char **words)
 def build_application(folder):
     """Compile ``ticker N [PAUSE]``, a C program, and return its path.
 
-    It records the event ``demo:tick`` N times, PAUSE microseconds apart.
+    It says "ticking" once it is registered with the session daemon, records the event ``demo:tick`` N times,
+    PAUSE microseconds apart, or until SIGTERM comes, and then says how often it was.
     """
     folder = Path(folder).absolute()
     (folder / "tick.h").write_text(TRACEPOINT_H)
