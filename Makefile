@@ -1,5 +1,6 @@
 # make demo    both daemons, a traced program and the RFC's commands, on this machine
 # make test    all tests; those against the genuine tools are skipped, with the reason, where these are missing
+# make soak    the relay daemon against hostile peers in numbers, for some minutes; LTTNGNET_SOAK=N is N times longer
 # make lint    ruff, mypy
 # make venv    only the virtual environment, .venv
 # make clean   remove what these made
@@ -8,13 +9,16 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test soak lint venv clean
 
 demo: $(INSTALLED)-kernel
 	@$(VENV)/bin/python -m lttngnet.demo
 
 test: $(INSTALLED)-kernel,test
 	@$(VENV)/bin/python -m tests
+
+soak: $(INSTALLED)-kernel,test
+	@LTTNGNET_SOAK=$${LTTNGNET_SOAK:-5} $(VENV)/bin/python -m tests tests.soak
 
 lint: $(INSTALLED)-kernel,test,dev
 	$(VENV)/bin/ruff check

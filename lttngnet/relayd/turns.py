@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime, ITCPTransport
 
-TURN = 0.002  # seconds
+TURN = 0.001  # seconds
 
 
 class IConnection(ITCPTransport, IConsumer, IPushProducer):

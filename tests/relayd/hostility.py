@@ -25,10 +25,10 @@ class HastyClock(Clock):
 class WatchedRelay(Relay):
     """Knows whether anything of a session is left."""
 
-    def __init__(self, folder, step=0.0, open_files_limit=16):
+    def __init__(self, folder, open_files_limit=16):
         super().__init__(f"{folder}/out")
         self.output.mkdir(parents=True)
-        self.clock = HastyClock(step)
+        self.clock = HastyClock()
         self.peers = Peers(NO_LIMIT)
         self.store = Store(self.output, clock=lambda: 0.0, open_files=open_files_limit, reactor=self.clock)
         self.control = ControlFactory(self.store, self.clock, self.peers)

@@ -1,0 +1,293 @@
+"""The real daemon, over real sockets, with peers in numbers: afterwards everything is as it was.
+
+How long it takes is scaled by the environment variable LTTNGNET_SOAK (1: some 30 seconds); ``make soak`` is
+longer.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import socket
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from lttngnet.ctf.index import read_index
+from lttngnet.wire import relay as wire
+from lttngnet.wire.relay import Command, command
+from tests.relayd.talking import PATH, index, packet
+from tests.relayd.test_hostile import CAPTURED, EVERYTHING, mutate
+from tests.soak.running import HELLO, Daemon, Producer, scaled, until
+
+MEMORY_GROWTH = 10 << 20  # bytes
+LONGEST_WAIT = 0.1  # seconds, of a well-behaved peer for an answer; on a machine that is not busy otherwise
+HOW = ("flip", "truncate", "repeat", "drop", "splice", "insert")
+
+
+class SoakTestCase(SynchronousTestCase):
+    def start(self, **options):
+        daemon = Daemon(self.mktemp(), **options)
+        self.addCleanup(daemon.stop)
+        return daemon
+
+    def entries(self, daemon, producer, stream=0):
+        file = daemon.output / producer.path / PATH / f"index/chan_{stream}.idx"
+        return len(list(read_index(file.read_bytes()))) if file.exists() else 0
+
+    def has_entries(self, daemon, producer, count, streams=1):
+        """Wait for the index entries: data may still be on its way when control says the last word."""
+        for stream in range(streams):
+            until(lambda: self.entries(daemon, producer, stream) == count, f"entries of {stream}")  # noqa: B023
+
+    def says_no_defect(self, daemon):
+        said = daemon.said()
+        self.assertNotIn("Traceback", said)
+        self.assertNotIn("Defect", said)
+        self.assertIsNone(daemon.process.poll(), said[-2000:])
+
+    def settled(self, daemon, descriptors):
+        until(lambda: daemon.descriptors() <= descriptors, "the descriptors to be back", 20)
+        self.says_no_defect(daemon)
+
+
+class ManyTests(SoakTestCase):
+    def test_sessions_one_after_the_other_and_at_once(self):
+        daemon = self.start()
+        for number in range(100):  # until the daemon has all that it ever needs
+            self.session(daemon, f"warm{number}")
+        descriptors, memory = daemon.descriptors(), daemon.memory()
+        for number in range(scaled(300)):
+            self.session(daemon, f"one{number}")
+        producers = [Producer(daemon, f"all{number}", 2) for number in range(200)]
+        for producer in producers:
+            self.assertEqual(producer.packet(0), wire.OK.pack() * 2)
+        for producer in producers:
+            producer.finish(0)
+            self.has_entries(daemon, producer, 1)
+        self.settled(daemon, descriptors)
+        grown = daemon.memory() - memory
+        print(
+            f"\n  {scaled(300)} + 200 sessions: descriptors {descriptors} -> {daemon.descriptors()},",
+            end=" ",
+        )
+        print(f"memory {memory >> 10} + {grown >> 10} KiB")
+        self.assertLess(grown, MEMORY_GROWTH)
+
+    def session(self, daemon, name):
+        producer = Producer(daemon, name, 2)
+        producer.text(b"/* CTF 1.8 */")
+        self.assertEqual(producer.packet(0), wire.OK.pack() * 2)
+        self.assertEqual(producer.finish(0), wire.OK.pack() * 3)
+
+    def test_more_streams_than_descriptors(self):
+        daemon = self.start(descriptors=256)
+        producer = Producer(daemon, "wide", 1000)
+        for number in range(2):
+            self.assertEqual(producer.packet(number), wire.OK.pack() * 1000)
+        self.assertLess(daemon.descriptors(), 200)
+        self.assertEqual(len(producer.finish(1)), 4 * 1001)
+        self.has_entries(daemon, producer, 2, streams=1000)
+        self.says_no_defect(daemon)
+
+
+class MutatedTests(SoakTestCase):
+    """What the genuine client says, spoiled, while a session of somebody else goes on."""
+
+    def test_conversations(self):
+        daemon, chance = self.start(), random.Random(4)
+        good, number, count = Producer(daemon, "good"), 0, scaled(1000)
+        good.packet(0)
+        self.converse(daemon, chance, 300)
+        descriptors, memory = daemon.descriptors(), daemon.memory()
+        slowest = 0.0
+        while number < count:
+            self.converse(daemon, chance, 50)
+            number += 50
+            began = time.monotonic()
+            self.assertEqual(good.packet(number // 50), wire.OK.pack() * 2)
+            slowest = max(slowest, time.monotonic() - began)
+        good.finish(number // 50)
+        self.has_entries(daemon, good, number // 50 + 1)
+        self.settled(daemon, descriptors)
+        grown = daemon.memory() - memory
+        print(
+            f"\n  {number} mutated conversations: slowest answer to another {slowest * 1000:.1f} ms,", end=" "
+        )
+        print(
+            f"descriptors {descriptors} -> {daemon.descriptors()}, memory {memory >> 10} + {grown >> 10} KiB"
+        )
+        self.assertLess(grown, MEMORY_GROWTH)
+        self.assertEqual([path.name for path in daemon.output.parent.iterdir() if path.is_dir()], ["out"])
+
+    def converse(self, daemon, chance, count):
+        for _ in range(count):
+            said = list(chance.choice(CAPTURED)[: chance.randrange(4, 40)])
+            for _ in range(chance.randrange(1, 4)):
+                place = chance.randrange(len(said))
+                kind, message = said[place]
+                spoiled = mutate(
+                    message,
+                    chance.choice(HOW),
+                    chance.randrange(300),
+                    chance.randrange(256),
+                    chance.choice(EVERYTHING)[1],
+                )
+                said[place] = kind, spoiled
+            peers = {kind: daemon.connect(kind) for kind in ("control", "data")}
+            for kind, peer in peers.items():
+                with contextlib.suppress(ConnectionError):  # it hung up before all was sent
+                    peer.send(b"".join(message for whose, message in said if whose == kind))
+            for peer in peers.values():
+                peer.close()
+
+
+class FullTests(SoakTestCase):
+    def test_no_descriptors_left(self):
+        daemon = self.start(descriptors=256)
+        producer = Producer(daemon, "early")
+        producer.packet(0)
+        crowd = []
+        self.addCleanup(lambda: [peer.close() for peer in crowd])
+        for _ in range(300):  # more than may be connected; the rest waits in the queue of the system
+            peer = socket.socket()
+            peer.setblocking(False)
+            peer.connect_ex(("127.0.0.1", daemon.ports["control"]))
+            crowd.append(peer)
+        until(lambda: "no more until" in daemon.said(), "the daemon to let nobody in")
+        for number in range(1, 50):
+            self.assertEqual(producer.packet(number), wire.OK.pack() * 2)
+        before, began = daemon.cpu(), time.monotonic()
+        until(lambda: time.monotonic() > began + 0.5, "half a second")
+        self.assertLess(daemon.cpu() - before, 0.2, "it spins")
+        for peer in crowd:
+            peer.close()
+        with daemon.connect() as late:
+            self.assertEqual(late.ask(HELLO, 8), wire.Version(2, 13).pack())
+        producer.finish(49)
+        self.has_entries(daemon, producer, 50)
+        self.says_no_defect(daemon)
+
+    def test_no_disk_left(self):
+        if os.geteuid() or not shutil.which("unshare"):
+            raise SkipTest("needs root, for a small file system")
+        daemon = self.start(disk="4m")
+        first, second = Producer(daemon, "greedy"), Producer(daemon, "modest")
+        self.assertEqual(second.packet(0), wire.OK.pack() * 2)
+        with contextlib.suppress(ConnectionError):
+            first.data.send(packet(first.streams[0], 0, bytes(8 << 20), 0))
+        until(lambda: "greedy of vm) ends" in daemon.said(), "the session to end")
+        self.assertIn("No space left on device", daemon.said())
+        refused = first.control.ask(command(Command.SEND_INDEX, index(first.streams[0], 0).pack(13)), 4)
+        self.assertEqual(refused, wire.Status(11).pack())
+        (daemon.seen_output / first.path / PATH / "chan_0").unlink()
+        self.assertEqual(second.packet(1), wire.OK.pack() * 2)
+        again = Producer(daemon, "again")
+        self.assertEqual(again.packet(0), wire.OK.pack() * 2)
+        entries = (daemon.seen_output / second.path / PATH / "index/chan_0.idx").read_bytes()
+        self.assertEqual(len(list(read_index(entries))), 2)
+        for producer in (first, second, again):
+            producer.close()
+        self.says_no_defect(daemon)
+
+    def test_killed_and_started_again(self):
+        folder = Path(self.mktemp())
+        daemon = Daemon(folder)
+        producer = Producer(daemon, "first")
+        for number in range(5):
+            producer.packet(number)
+        producer.data.send(packet(producer.streams[0], 5, b"z" * 100)[:80])
+        daemon.kill()
+        producer.close()
+        self.assertEqual(self.entries(daemon, producer), 5)
+        daemon = Daemon(folder)
+        self.addCleanup(daemon.stop)
+        late = Producer(daemon, "second")
+        self.assertEqual(late.packet(0), wire.OK.pack() * 2)
+        late.finish(0)
+        self.has_entries(daemon, producer, 5)
+        self.has_entries(daemon, late, 1)
+        self.assertEqual(daemon.stop(), 0)
+
+
+class SlowTests(SoakTestCase):
+    def test_peers_that_do_not_read_or_do_not_speak(self):
+        daemon = self.start()
+        good = Producer(daemon, "good")
+        good.packet(0)
+        memory, deaf = daemon.memory(), daemon.connect()
+        deaf.socket.settimeout(0.5)
+        sent = 0
+        with contextlib.suppress(TimeoutError):  # it does not read what it cannot answer
+            while sent < 64 << 20:
+                sent += deaf.socket.send(command(Command.START_DATA) * 2000)
+        self.assertLess(sent, 64 << 20)
+        slow = [daemon.connect() for _ in range(50)]
+        for byte in HELLO:
+            for peer in slow:
+                peer.send(bytes([byte]))
+        self.assertEqual({peer.read(8) for peer in slow}, {wire.Version(2, 13).pack()})
+        self.assertEqual(good.packet(1), wire.OK.pack() * 2)
+        self.assertLess(daemon.memory() - memory, MEMORY_GROWTH)
+        deaf.socket.settimeout(10)
+        self.assertEqual(len(deaf.read(sent // 24 * 4)), sent // 24 * 4)  # now it reads: nothing was lost
+        for peer in (*slow, deaf, good):
+            peer.close()
+        self.says_no_defect(daemon)
+
+    def test_nobody_waits_for_who_floods(self):
+        daemon = self.start()
+        good = Producer(daemon, "good")
+        for what in (self.flood_data, self.flood_metadata, self.flood_packets):
+            children = [self.child(what, daemon, number) for number in range(2)]
+            waits = []
+            try:
+                end = time.monotonic() + scaled(2)
+                while time.monotonic() < end:
+                    began = time.monotonic()
+                    self.assertEqual(good.packet(good.sent), wire.OK.pack() * 2)
+                    good.sent += 1
+                    waits.append(time.monotonic() - began)
+            finally:
+                for child in children:
+                    os.kill(child, 9)
+                    os.waitpid(child, 0)
+            waits.sort()
+            middle, late = waits[len(waits) // 2], waits[len(waits) * 99 // 100]
+            print(f"\n  {what.__name__}: {len(waits)} round trips, median {middle * 1000:.2f} ms,", end=" ")
+            print(f"99 % {late * 1000:.2f} ms, longest {waits[-1] * 1000:.2f} ms", end="")
+            self.assertLess(late, LONGEST_WAIT)
+        print()
+        good.close()
+        self.says_no_defect(daemon)
+
+    def child(self, what, daemon, number):
+        """Let a process flood the daemon."""
+        child = os.fork()
+        if child == 0:
+            try:
+                what(Producer(daemon, f"{what.__name__}{number}", 4))
+            finally:
+                os._exit(0)
+        return child
+
+    def flood_data(self, producer):
+        while True:
+            producer.packet(producer.sent, bytes(1 << 18))
+            producer.sent += 1
+
+    def flood_metadata(self, producer):
+        again = command(Command.RESET_METADATA, wire.ResetMetadata(producer.metadata, 1).pack())
+        while True:
+            producer.text(bytes(1 << 22))
+            producer.control.ask(again, 4)
+
+    def flood_packets(self, producer):
+        stream = producer.streams[0]
+        while True:
+            those = range(producer.sent, producer.sent + 1000)
+            producer.data.send(b"".join(packet(stream, number, b"", 0) for number in those))
+            asked = [command(Command.SEND_INDEX, index(stream, number).pack(13)) for number in those]
+            producer.control.ask(b"".join(asked), 4 * len(asked))
+            producer.sent += 1000
