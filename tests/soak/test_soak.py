@@ -217,6 +217,8 @@ class SlowTests(SoakTestCase):
         good = Producer(daemon, "good")
         good.packet(0)
         memory, deaf = daemon.memory(), daemon.connect()
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         deaf.socket.settimeout(0.5)
         sent = 0
         with contextlib.suppress(TimeoutError):  # it does not read what it cannot answer
