@@ -83,7 +83,6 @@ class Relay:
 class Bench:
     """A namespace with the genuine session daemon, and with pairs of relay daemons: genuine and ours."""
 
-    _names = itertools.count()
     _ports = itertools.count(20000, 10)
 
     def __init__(self, folder, application=None):
@@ -133,6 +132,7 @@ class TwinTests(SynchronousTestCase):
         """Do all from now on in that namespace."""
         self.bench = bench
         self.namespace = bench.namespace
+        self.addCleanup(self.namespace.run_together, [*LTTNG, "destroy", "--all", "--no-wait"])
         self.use(bench.pair())
 
     def use(self, relays):
@@ -140,7 +140,6 @@ class TwinTests(SynchronousTestCase):
         self.relays = relays
         for relay in relays:
             shutil.rmtree(relay.output, ignore_errors=True)  # they have to put up with that
-        self.addCleanup(lambda: self.namespace.run_together([*LTTNG, "destroy", "--all", "--no-wait"]))
 
     # ------------------------------------------------------------ what is done
 
@@ -182,9 +181,8 @@ class TwinTests(SynchronousTestCase):
         """Run the application to its end."""
         self.namespace.run(*PINNED, self.bench.application, events)
 
-    @property
     def ticking(self):
-        """A run of the application during a block; its list tells in the end of how many events it had."""
+        """Run the application during a block."""
         return Ticking(self)
 
     # ------------------------------------------------------------ what is compared
@@ -194,9 +192,9 @@ class TwinTests(SynchronousTestCase):
         ((status, text),) = self.namespace.run_together(["babeltrace2", folder])
         return status, [undated_event(line) for line in text.splitlines()] if status == 0 else []
 
-    def numbers(self, relay, folder="."):
+    def numbers(self, relay):
         """Return the numbers of the events that a relay daemon wrote, in the order of their times."""
-        status, lines = self.events(relay.output / folder)
+        status, lines = self.events(relay.output)
         self.assertEqual(status, 0)
         return numbers_in(lines)
 
@@ -204,6 +202,14 @@ class TwinTests(SynchronousTestCase):
         """Return each trace that a relay daemon wrote: its path, and the events in it."""
         folders = sorted(path.parent for path in relay.output.rglob("metadata"))
         return [(relay.plain(folder.relative_to(relay.output)), self.events(folder)) for folder in folders]
+
+    def packets(self, relay):
+        """Return what the index files say of each packet, times aside."""
+        return [
+            (relay.plain(path.relative_to(relay.output)), entry._replace(timestamp_begin=0, timestamp_end=0))
+            for path in sorted(relay.output.rglob("*.idx"))
+            for entry in read_index(path.read_bytes())
+        ]
 
     def tree(self, relay):
         """Return the paths of all that a relay daemon wrote."""
@@ -221,7 +227,7 @@ class TwinTests(SynchronousTestCase):
         return ours
 
     def compare(self, *runs):
-        """Trees and the events of every trace are the same.
+        """Trees and the events of every trace are the same; return the tree.
 
         Args:
             runs: how many events the application recorded each time, of which every one is there once.
@@ -229,16 +235,24 @@ class TwinTests(SynchronousTestCase):
         tree = self.compare_trees()
         genuine, ours = map(self.traces, self.relays)
         self.assertEqual(ours, genuine)
-        self.check_all_there(*runs)
+        self.check_all_there(ours, *runs)
         return tree
 
-    def check_all_there(self, *runs):
-        """Every event is there once, with both daemons."""
-        expected = sorted(number for run in runs for number in range(run))
+    def compare_packets(self):
+        """All that the index files say is the same, times aside, where there was one run of events."""
+        genuine, ours = map(self.packets, self.relays)
+        self.assertEqual(ours, genuine)
+
+    def compare_events(self, *runs):
+        """Trees are the same, and all events are there: it is chance in which packets and traces they are."""
+        self.compare_trees()
         for relay in self.relays:
-            # Traces one by one: of snapshots that overlap, babeltrace2 shows no event twice.
-            found = [number for _, (_, lines) in self.traces(relay) for number in numbers_in(lines)]
-            self.assertEqual(sorted(found), expected, relay.kind)
+            self.check_all_there(self.traces(relay), *runs)
+
+    def check_all_there(self, traces, *runs):
+        """Every event is there once. (All at once, babeltrace2 shows no event of two snapshots twice.)"""
+        found = [number for _, (_, lines) in traces for number in numbers_in(lines)]
+        self.assertEqual(sorted(found), sorted(number for run in runs for number in range(run)))
 
     def discarded(self, relay):
         """Return how many events the application could not record, as the index files say."""
@@ -249,7 +263,11 @@ class TwinTests(SynchronousTestCase):
 
 
 class Ticking:
-    """See `TwinTests.ticking`."""
+    """The application while a block is executed.
+
+    Attributes:
+        events: how many it recorded, once the block is left.
+    """
 
     def __init__(self, test):
         self._namespace = test.namespace
@@ -258,13 +276,12 @@ class Ticking:
 
     def __enter__(self):
         self._process = self._namespace.start(self._application, 1 << 30, 1000, log=self._log.name)
-        self._count = []
         wait_until(self._log.read_text, "the application")
-        return self._count
+        return self
 
     def __exit__(self, *problem):
         self._namespace.terminate(self._process)
-        self._count.append(int(self._log.read_text().split()[-1]))
+        self.events = int(self._log.read_text().split()[-1])
 
 
 def undated_event(line):
