@@ -12,6 +12,7 @@ from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.wire.relay import (
+    METADATA_PART,
     NO_SEQUENCE,
     OK,
     AddStream,
@@ -70,9 +71,19 @@ def streams_sent(session: Session, payload: bytes) -> Answer:
 
 def send_metadata(session: Session, payload: bytes) -> None:
     """Append to the metadata of a trace. There is no answer."""
+    add_metadata(session, payload, is_whole=True)
+
+
+def send_metadata_part(session: Session, payload: bytes) -> None:
+    """Append the beginning of what a SEND_METADATA has."""
+    add_metadata(session, payload, is_whole=False)
+
+
+def add_metadata(session: Session, payload: bytes, is_whole: bool) -> None:
+    """Append to the metadata of a trace, which makes sense again where it is whole."""
     header = MetadataHeader.unpack(payload)
     text = memoryview(payload)[MetadataHeader.layout.size :]
-    session.stream(header.stream).add_metadata(text, header.padding)
+    session.stream(header.stream).add_metadata(text, header.padding, is_whole)
 
 
 def reset_metadata(session: Session, payload: bytes) -> Answer:
@@ -151,10 +162,11 @@ def trace_chunk_exists(session: Session, payload: bytes) -> Answer:
     return ChunkExists(Code.OK, session.chunk_exists(ChunkQuery.unpack(payload).chunk))
 
 
-HANDLERS = {
+HANDLERS: dict[int, Handler] = {
     Command.ADD_STREAM: Handler(add_stream, lambda code: StreamAdded(NO_SEQUENCE, Code.UNKNOWN), stays=True),
     Command.STREAMS_SENT: Handler(streams_sent),
     Command.SEND_METADATA: Handler(send_metadata, None),
+    METADATA_PART: Handler(send_metadata_part, None),
     Command.RESET_METADATA: Handler(reset_metadata),
     Command.SEND_INDEX: Handler(send_index),
     Command.CLOSE_STREAM: Handler(close_stream),

@@ -24,7 +24,15 @@ from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.turns import IConnection, Turns
 from lttngnet.wire.framing import Commands
-from lttngnet.wire.relay import Answer, Command, CreateSession, GetConfiguration, Status, Version
+from lttngnet.wire.relay import (
+    METADATA_PART,
+    Answer,
+    Command,
+    CreateSession,
+    GetConfiguration,
+    Status,
+    Version,
+)
 
 PATIENCE = 60  # seconds for the handshake; seconds in which a peer that is sent answers reads some
 REFUSALS = 100  # of streams and sessions, until we hang up: each is a line in the log
@@ -152,7 +160,8 @@ class ControlChannel(Protocol, TimeoutMixin):
                 self.setTimeout(None)  # from now on it may be silent for days
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
-        name, handler = Command(command).name, HANDLERS[Command(command)]
+        handler = HANDLERS[command]
+        name = Command.SEND_METADATA.name if command == METADATA_PART else Command(command).name
         if says_everything():
             self.log.debug("{peer} says {name}", peer=self.transport.getPeer(), name=name)
         if session.facts.minor < handler.since:

@@ -60,7 +60,7 @@ class MetadataPosition:
 
     @property
     def _received(self) -> int:
-        return self.stream.trail.last.data.size
+        return self.stream.trail.last.data.whole
 
     @property
     def has_unsent(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from lttngnet.errors import WireError
 from lttngnet.wire.codec import Buffer
-from lttngnet.wire.relay import Answer, Command, CommandHeader, DataHeader, MetadataHeader
+from lttngnet.wire.relay import METADATA_PART, Answer, Command, CommandHeader, DataHeader, MetadataHeader
 from lttngnet.wire.viewer import QUESTIONS, Question, RequestHeader
 
 METADATA_LIMIT = 128 << 20  # bytes of a SEND_METADATA; the genuine relay daemon's limit for any command
@@ -33,7 +33,8 @@ class Commands:
     def feed(self, data: bytes) -> Iterator[tuple[CommandHeader, bytes]]:
         """Take what came in; give every command that is whole now, as its header and its payload.
 
-        A SEND_METADATA with much text is given as several that together say the same.
+        A SEND_METADATA with much text is given as several that together say the same: all but the last have
+        the number `METADATA_PART`.
 
         Raises:
             WireError: a command announces more bytes than its kind may have.
@@ -77,10 +78,11 @@ class Commands:
         assert self._metadata is not None
         while len(self._buffer) >= (size := min(METADATA_PIECE, self._left)) > 0:
             self._left -= size
+            number = METADATA_PART if self._left else Command.SEND_METADATA
             padding = 0 if self._left else self._metadata.padding  # it stands behind all of the text
             payload = MetadataHeader(self._metadata.stream, padding).pack() + self._buffer[:size]
             del self._buffer[:size]
-            yield CommandHeader(0, len(payload), Command.SEND_METADATA), payload
+            yield CommandHeader(0, len(payload), number), payload
 
 
 def _too_long(header: CommandHeader, limit: int) -> WireError:

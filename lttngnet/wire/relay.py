@@ -52,6 +52,10 @@ class Command(IntEnum):
     GET_CONFIGURATION = 22
 
 
+METADATA_PART = 1 << 32
+"""Stands, where no peer can put it, for a SEND_METADATA of which more is still to come (see `Commands`)."""
+
+
 class CloseCommand(IntEnum):
     """What happens to a trace chunk when it is closed."""
 

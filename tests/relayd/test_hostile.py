@@ -20,7 +20,7 @@ from lttngnet.relayd.turns import TURN, Turns
 from lttngnet.wire import framing
 from lttngnet.wire import relay as wire
 from lttngnet.wire.framing import Commands
-from lttngnet.wire.relay import Command, CommandHeader, MetadataHeader, command
+from lttngnet.wire.relay import METADATA_PART, Command, CommandHeader, MetadataHeader, command
 from tests.captures import scenarios
 from tests.relayd.hostility import HastyClock, WatchedRelay, defects
 from tests.relayd.replaying import utc
@@ -175,14 +175,16 @@ class MetadataTests(HostileTestCase):
     def test_pieces(self):
         whole = command(Command.SEND_METADATA, MetadataHeader(7, 3).pack() + self.TEXT)
         for size in (1000, 65536, len(whole)):
-            commands, found, most = Commands(), b"", 0
+            commands, found, most, numbers = Commands(), b"", 0, []
             for at in range(0, len(whole), size):
                 for header, payload in commands.feed(whole[at : at + size]):
                     head = MetadataHeader.unpack(payload)
                     self.assertEqual((header.data_size, head.stream), (len(payload), 7))
+                    numbers.append(header.command)
                     found += payload[MetadataHeader.layout.size :] + bytes(head.padding)
                 most = max(most, len(commands._buffer))
             self.assertEqual(found, self.TEXT + bytes(3))
+            self.assertEqual(numbers, [METADATA_PART] * 3 + [Command.SEND_METADATA])
             self.assertLessEqual(most, framing.METADATA_PIECE)
 
     def test_the_file_grows_as_it_comes(self):

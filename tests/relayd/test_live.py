@@ -11,7 +11,7 @@ from lttngnet.relayd import viewing
 from lttngnet.relayd.live import PIECE
 from lttngnet.relayd.store.store import CHUNKS_SINCE
 from lttngnet.wire import viewer as wire
-from lttngnet.wire.relay import NO_SEQUENCE, CloseCommand, Command
+from lttngnet.wire.relay import NO_SEQUENCE, CloseCommand, Command, MetadataHeader, command
 from lttngnet.wire.viewer import (
     AttachStatus,
     DetachStatus,
@@ -423,6 +423,16 @@ class MetadataTests(LiveCase):
         (file,) = self.relay.output.rglob("metadata")
         os.truncate(file, 2)
         self.assertEqual(viewer.metadata(METADATA), NOTHING_NEW)
+
+    def test_never_a_part_of_what_is_just_coming(self):
+        self.begin()
+        viewer = self.viewer()
+        text = b"x" * (200 << 10)
+        said = command(Command.SEND_METADATA, MetadataHeader(METADATA, 0).pack() + text)
+        self.client.control.send(said[:-1])
+        self.assertEqual(viewer.metadata(METADATA), NOTHING_NEW)
+        self.client.control.send(said[-1:])
+        self.assertEqual(viewer.metadata(METADATA), text)
 
     def test_sent_anew_after_a_rotation(self):
         self.begin()

@@ -16,11 +16,18 @@ COPY = 1 << 20  # bytes that are moved at once from one file to another
 
 
 class File:
-    """A file that only grows. Every write raises OSError."""
+    """A file that only grows. Every write raises OSError.
+
+    Attributes:
+        size: in bytes.
+        whole: bytes of metadata that make sense: behind them may stand the beginning of more.
+        is_closed: whether nothing more is written.
+    """
 
     def __init__(self, descriptor: Descriptor) -> None:
         self._descriptor = descriptor
         self.size = 0
+        self.whole = 0
         self.is_closed = False
 
     def append(self, data: Buffer, padding: int = 0) -> None:

@@ -177,11 +177,20 @@ class Stream:
 
     # ------------------------------------------------------------ metadata
 
-    def add_metadata(self, text: Buffer, padding: int) -> None:
-        """Append to the metadata. Raises Refusal and OSError as `receive`."""
+    def add_metadata(self, text: Buffer, padding: int, is_whole: bool = True) -> None:
+        """Append to the metadata. Raises Refusal and OSError as `receive`.
+
+        Args:
+            text: what comes next.
+            padding: bytes of zeros behind it.
+            is_whole: whether the metadata makes sense up to here, so that a viewer may have it.
+        """
         if not self.is_metadata:
             raise Refusal(Code.INVALID_PROTOCOL, f"stream {self.handle} is no metadata stream")
-        self._opened().data.append(text, padding)
+        file = self._opened().data
+        file.append(text, padding)
+        if is_whole:
+            file.whole = file.size
 
     def reset_metadata(self) -> None:
         """Begin the metadata anew, empty. Raises Refusal and OSError as `receive`."""

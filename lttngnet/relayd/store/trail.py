@@ -18,9 +18,11 @@ class Growing(Protocol):
 
     Attributes:
         size: bytes, also of a file that is closed.
+        whole: bytes of metadata that make sense by themselves.
     """
 
     size: int
+    whole: int
 
     @property
     def is_closed(self) -> bool:
