@@ -117,7 +117,9 @@ class RotationTests(TwinTests):
                     lambda relay=relay: len(list(relay.output.glob("*/*/archives/*"))) >= 3, "archives", 6
                 )
         self.lttng("disable-rotation -s {session} --timer")
-        self.end()
+        self.lttng("stop {session}")
+        for status, _ in self.each("destroy {session}"):  # which tells the number of the last archive: chance
+            self.assertEqual(status, 0)
         trees = []
         for relay in self.relays:
             self.check_all_there(self.traces(relay), run.events)
@@ -382,15 +384,14 @@ class MisfortuneTests(TwinTests):
         self.run_short("second")
 
     def test_output_removed_while_tracing(self):
-        """What is open is lost, and nothing more than that; with the genuine one, destroy fails."""
+        """What is open is lost, nothing more than that, and destroy says so."""
         self.begin(session="first")
         self.tick(SMALL)
         for relay in self.relays:
             shutil.rmtree(relay.output)
         self.lttng("stop {session}", "first")
-        genuine, ours = self.each("destroy {session}", "first")
-        self.assertNotEqual(genuine[0], 0)
-        self.assertEqual(ours, (0, "Destroying session first\nSession first destroyed\n"))
+        for status, _ in self.each("destroy {session}", "first"):
+            self.assertNotEqual(status, 0)
         for relay in self.relays:
             shutil.rmtree(relay.output, ignore_errors=True)
         self.run_short("second")

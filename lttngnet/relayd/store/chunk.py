@@ -80,6 +80,10 @@ class Chunk:
         self._files.add(path)
         return descriptor
 
+    def require(self, path: PurePosixPath) -> None:
+        """See that a folder of the chunk is there, which somebody else may have removed. Raises OSError."""
+        self._tree.require(self._session / self.folder / path)
+
     def open(self, path: PurePosixPath) -> int:
         """Open a file of the chunk for a viewer, who closes the descriptor. Raises OSError."""
         return self._tree.open(self._session / self.folder / path)

@@ -128,8 +128,13 @@ class Files:
         self.restart()
 
     def index(self) -> File | None:
-        """Return the index file of the present trace file, made now if need be; None where there are none."""
+        """Return the index file of the present trace file, made now if need be; None where there are none.
+
+        Raises:
+            OSError: it cannot be made, or the trace file's folder is gone: nobody will find what is written.
+        """
         if self.index_file is None and self._index_minor is not None:
+            self._chunk.require(self._path)
             self.index_file = self._create(self._path / "index" / f"{self._file_name}.idx")
             self.index_file.append(index_header(self._index_minor))
             self._trail.last.index = self.index_file

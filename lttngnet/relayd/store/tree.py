@@ -55,6 +55,11 @@ class Tree:
             self._unlink(path.name, folder)
             return self._open(path.name, _CREATE, folder)
 
+    def require(self, path: PurePosixPath) -> None:
+        """See that a folder is there."""
+        with self._folder(path):
+            pass
+
     def open(self, path: PurePosixPath) -> int:
         """Open a file that is there, and return its descriptor."""
         with self._folder(path.parent) as folder:
