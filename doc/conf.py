@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for the extension helptext
+sys.path.insert(0, str(Path(__file__).parent))  # for the extensions helptext and layout
 
 from lttngnet import __version__
 
@@ -11,7 +11,7 @@ project = "lttngnet"
 copyright = "the authors of lttngnet, MIT licence"
 version = release = __version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "helptext"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "helptext", "layout"]
 exclude_patterns = ["_build", "machines/*.rst"]
 default_role = "code"
 highlight_language = "none"

@@ -4,17 +4,19 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet import cli
+from lttngnet.errors import Code
 from lttngnet.relayd.commands import HANDLERS
 from lttngnet.sources.program import TSDL
 from lttngnet.uri import UriError, parse_argument, parse_pair
-from lttngnet.wire import relay
+from lttngnet.wire import listing, relay, viewer
+from lttngnet.wire.codec import Message
 from lttngnet.wire.relay import Command
 from tests.interop.ours import Stage
 
@@ -62,7 +64,7 @@ class UriTests(SynchronousTestCase):
 
 @skipUnless(DOC.is_dir(), "the documentation is not here")
 class ProtocolTests(SynchronousTestCase):
-    """Page `protocol`."""
+    """Page `protocol-control`."""
 
     PAYLOADS = {
         Command.VERSION: relay.Version.layout,
@@ -88,7 +90,7 @@ class ProtocolTests(SynchronousTestCase):
     }
 
     def setUp(self):
-        self.table = rows("protocol", "relay-commands")
+        self.table = rows("protocol-control", "relay-commands")
 
     def test_numbers(self):
         told = {int(number): name for number, name, *_ in self.table}
@@ -127,6 +129,122 @@ class ProtocolTests(SynchronousTestCase):
             if handler is not None and refusal != "—":
                 self.assertEqual("stays" in refusal, handler.stays, name)
                 self.assertEqual(refusal == "closed", handler.failed is None, name)
+
+
+def extension(name):
+    """Return a sphinx extension of the pages."""
+    spec = spec_from_file_location(name, DOC / f"{name}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@skipUnless(DOC.is_dir(), "the documentation is not here")
+@skipUnless(find_spec("sphinx"), "sphinx is not installed")
+class LayoutTests(SynchronousTestCase):
+    """Tables of fields on the pages `protocol-…`: offsets, types and names are those of the code."""
+
+    def setUp(self):
+        self.extension = extension("layout")
+        self.tables = []
+        for page in sorted(DOC.glob("protocol*.rst")):
+            found = re.findall(r"^\.\. layout:: (.*)\n\n((?:   .*\n)+)", page.read_text(), re.M)
+            self.assertEqual(len(found), page.read_text().count(".. layout::"), page.name)
+            self.tables += [
+                (expression, [line[3:] for line in body.splitlines()]) for expression, body in found
+            ]
+
+    def test_fields(self):
+        for expression, lines in self.tables:
+            self.assertIsNone(self.extension.mistake(expression, self.extension.rows_of(lines)))
+
+    def test_mistakes_are_found(self):
+        right = ["0    u32        major  2", "4    u32        minor  13"]
+        wrong = {
+            "a field is missing": right[:1],
+            "a field is too much": [*right, "8    u32        patch  0"],
+            "another offset": [right[0], "8    u32        minor  13"],
+            "another type": [right[0], "4    u64        minor  13"],
+            "another name": [right[0], "4    u32        micro  13"],
+            "another order": right[::-1],
+            "more at another offset": [*right, "9    char[]     name   of it"],
+        }
+        mistake, rows_of = self.extension.mistake, self.extension.rows_of
+        self.assertIsNone(mistake("relay.Version", rows_of(right)))
+        self.assertIsNone(mistake("relay.Version", rows_of([*right, "8    char[]     name   of it"])))
+        for what, lines in wrong.items():
+            self.assertIsNotNone(mistake("relay.Version", rows_of(lines)), what)
+
+    def test_sizes(self):
+        for expression, _ in self.tables:
+            fields, size = self.extension.fields_of(expression)
+            found = getattr(relay, expression.removeprefix("relay."), None)
+            if isinstance(found, type) and issubclass(found, Message):
+                self.assertEqual((len(fields), size), (len(found.text_widths), found.layout.size))
+
+    def test_every_message_is_shown(self):
+        shown = {term for expression, _ in self.tables for term in expression.split(" + ")}
+        for module in (relay, viewer, listing):
+            short = module.__name__.rpartition(".")[2]
+            for name, found in vars(module).items():
+                if (
+                    isinstance(found, type)
+                    and issubclass(found, Message)
+                    and found.__module__ == module.__name__
+                ):
+                    self.assertTrue(not found.layout.size or f"{short}.{name}" in shown, name)
+
+    def test_layouts_that_are_made_of_several(self):
+        size = {expression: self.extension.fields_of(expression)[1] for expression, _ in self.tables}
+        rotation = "relay.RotateStreams.head + 7 + relay.RotateStreams.number"
+        self.assertEqual(size[rotation], len(relay.RotateStreams(0, ()).pack()))
+        for minor, expression in ((11, "relay._CreateSession211"), (15, "relay._CreateSession211 + u32")):
+            self.assertEqual(size[expression] + 3, len(relay.CreateSession("", "").pack(minor)))
+
+
+@skipUnless(DOC.is_dir(), "the documentation is not here")
+class NumberTests(SynchronousTestCase):
+    """Tables of numbers on the pages `protocol-control` and `protocol-live`."""
+
+    STATUSES = {
+        "CREATE_SESSION": viewer.CreateStatus,
+        "ATTACH_SESSION": viewer.AttachStatus,
+        "DETACH_SESSION": viewer.DetachStatus,
+        "GET_NEW_STREAMS": viewer.StreamsStatus,
+        "GET_NEXT_INDEX": viewer.IndexStatus,
+        "GET_PACKET": viewer.PacketStatus,
+        "GET_METADATA": viewer.MetadataStatus,
+    }
+    ANSWERS = {
+        "CONNECT": viewer.Connect,
+        "LIST_SESSIONS": viewer.Status,  # as long as the number of sessions
+        "ATTACH_SESSION": viewer._Counted,
+        "GET_NEXT_INDEX": viewer.NextIndex,
+        "GET_PACKET": viewer.PacketHead,
+        "GET_METADATA": viewer.MetadataHead,
+        "GET_NEW_STREAMS": viewer._Counted,
+        "CREATE_SESSION": viewer.Status,
+        "DETACH_SESSION": viewer.Status,
+    }
+
+    def test_error_numbers(self):
+        told = [(int(number), name) for number, name, _ in rows("protocol-control", "relay-codes")]
+        self.assertEqual(told, [(number, Code(number).name) for number, _ in told])
+
+    def test_statuses(self):
+        told = [(of, int(number), name) for of, number, name, _ in rows("protocol-live", "live-statuses")]
+        self.assertEqual(
+            told, [(of, each.value, each.name) for of, kind in self.STATUSES.items() for each in kind]
+        )
+
+    def test_live_commands(self):
+        told = rows("protocol-live", "live-commands")
+        self.assertEqual(
+            [(int(number), name) for number, name, *_ in told], [(c.value, c.name) for c in viewer.Command]
+        )
+        for number, name, payload, answer in told:
+            self.assertEqual(int(payload), viewer.QUESTIONS[int(number)].layout.size, name)
+            self.assertEqual(int(answer.rstrip("+")), self.ANSWERS[name].layout.size, name)
 
 
 @skipUnless(DOC.is_dir(), "the documentation is not here")
