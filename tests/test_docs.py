@@ -203,6 +203,23 @@ class LayoutTests(SynchronousTestCase):
 
 
 @skipUnless(DOC.is_dir(), "the documentation is not here")
+class BytesTests(SynchronousTestCase):
+    """Examples in bytes on the pages `protocol-control` and `protocol-data`."""
+
+    def check(self, page, *expected):
+        text = (DOC / f"{page}.rst").read_text()
+        found = re.findall(r"^ {4,}(?:question|answer)? *((?:[0-9a-f]{2} +)+[0-9a-f]{2})$", text, re.M)
+        self.assertEqual(bytes.fromhex("".join(found)), b"".join(expected))
+
+    def test_version(self):
+        version = relay.Version(relay.MAJOR, relay.MINOR).pack()
+        self.check("protocol-control", relay.command(Command.VERSION, version), version)
+
+    def test_packet(self):
+        self.check("protocol-data", relay.DataHeader(0, 1, 0, 1052, 4096 - 1052).pack())
+
+
+@skipUnless(DOC.is_dir(), "the documentation is not here")
 class NumberTests(SynchronousTestCase):
     """Tables of numbers on the pages `protocol-control` and `protocol-live`."""
 
