@@ -23,7 +23,17 @@ from lttngnet.relayd.data import DataChannel
 from lttngnet.relayd.store.store import Store
 from lttngnet.sessiond.control import open_session
 from lttngnet.wire.framing import Commands
-from lttngnet.wire.relay import OK, UUID, Command, CreateSession, SendIndex, Status, StreamAdded, Version
+from lttngnet.wire.relay import (
+    METADATA_PART,
+    OK,
+    UUID,
+    Command,
+    CreateSession,
+    SendIndex,
+    Status,
+    StreamAdded,
+    Version,
+)
 
 WANTED = CreateSession("s1", "host", sessiond=UUID(int=5), created=1_800_000_000)
 
@@ -201,7 +211,8 @@ class AloneTests(SynchronousTestCase):
         adding = Deferred.fromCoroutine(self.sink.add_stream("kernel", "metadata"))
         self.answer(StreamAdded(5, 10))
         self.sink.write_metadata(self.successResultOf(adding), b"x" * (2 << 20))
-        pieces = [len(data) for command, data in self.said() if command == Command.SEND_METADATA]
+        kinds = (METADATA_PART, Command.SEND_METADATA)
+        pieces = [len(data) for command, data in self.said() if command in kinds]
         self.assertEqual(sum(pieces), (2 << 20) + 12 * len(pieces))
         self.assertGreater(len(pieces), 1)
 
