@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from lttngnet.errors import Code
 from lttngnet.log import ChannelLogger
+from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.position import Extent
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.viewer import Guest, live_viewer
@@ -37,7 +38,8 @@ class ViewerChannel(Protocol):
     log = ChannelLogger()
     transport: IViewerTransport
 
-    def __init__(self, store: Store, numbers: Iterator[int]) -> None:
+    def __init__(self, store: Store, numbers: Iterator[int], peers: Peers | None = None) -> None:
+        self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._requests = Requests()
         self._viewer = live_viewer(Guest(self._reply, self._hang_up, Viewing(store), numbers))
         self._rest: Extent | None = None  # what is still to be sent of a file
@@ -47,6 +49,7 @@ class ViewerChannel(Protocol):
     def connectionMade(self) -> None:
         """Say who is there."""
         self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
+        self._peers.enter()
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -56,6 +59,7 @@ class ViewerChannel(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Detach the viewer from its sessions."""
+        self._peers.leave()
         self._is_open = False
         self._viewer.lost()
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
@@ -139,14 +143,20 @@ class ViewerChannel(Protocol):
 
 
 class ViewerFactory(Factory):
-    """Makes a channel for each viewer."""
+    """Makes a channel for each viewer.
+
+    Args:
+        store: of all sessions.
+        peers: counts the connections.
+    """
 
     noisy = False
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None) -> None:
         self._store = store
+        self._peers = peers
         self._numbers = count(1)
 
     def buildProtocol(self, addr: IAddress | None) -> ViewerChannel:
         """Return the channel of a new connection."""
-        return ViewerChannel(self._store, self._numbers)
+        return ViewerChannel(self._store, self._numbers, self._peers)

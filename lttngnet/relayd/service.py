@@ -219,7 +219,7 @@ def makeService(options: Options) -> RelayDaemon:
     factories = {
         "control": ControlFactory(store, reactor, peers),
         "data": DataFactory(store, reactor, peers),
-        "live": ViewerFactory(store),
+        "live": ViewerFactory(store, peers),
     }
     for what, factory in factories.items():
         factory.noisy = options["verbose"] > 1

@@ -5,6 +5,7 @@ from twisted.logger import LogLevel
 
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.store.store import Store
 from tests.relayd.replaying import Relay, open_files
@@ -33,6 +34,7 @@ class WatchedRelay(Relay):
         self.store = Store(self.output, clock=lambda: 0.0, open_files=open_files_limit, reactor=self.clock)
         self.control = ControlFactory(self.store, self.clock, self.peers)
         self.data = DataFactory(self.store, self.clock, self.peers)
+        self.live = ViewerFactory(self.store, self.peers)
         self._before = open_files()
 
     def settle(self):

@@ -353,6 +353,14 @@ class PeersTests(SynchronousTestCase):
         peers.enter()
         self.assertTrue(door.is_open)
 
+    def test_everybody_counts(self):
+        relay = WatchedRelay(self.mktemp())
+        connections = [relay.connect(kind) for kind in ("control", "data", "live")]
+        self.assertEqual(len(relay.peers), 3)
+        for connection in connections:
+            connection.close()
+        self.assertEqual(len(relay.peers), 0)
+
     def test_limit(self):
         self.assertEqual([peers_limit(1024, 512), peers_limit(100, 90)], [464, 48])
 
