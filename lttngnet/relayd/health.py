@@ -22,6 +22,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import LoopingCall
 from twisted.protocols.policies import TimeoutMixin
 
+from lttngnet.accepting import Entrance
 from lttngnet.log import ChannelLogger
 from lttngnet.rundir import default_rundir
 from lttngnet.startup import CannotStart
@@ -154,6 +155,7 @@ class HealthSocket(Service):
         self._group = group
         self._factory = HealthFactory(reactor, ailing)
         self._listening: IListeningPort | None = None
+        self._entrance: Entrance | None = None
 
     def privilegedStartService(self) -> None:
         """Listen; a socket that is left from before is replaced.
@@ -168,6 +170,7 @@ class HealthSocket(Service):
             if path.is_socket():
                 path.unlink()
             self._listening = self._reactor.listenUNIX(os.fspath(path), self._factory, mode=0o660)
+            self._entrance = Entrance(self.name, self._listening, self._reactor)
             if os.geteuid() == 0:
                 with suppress(KeyError):
                     os.chown(path, -1, grp.getgrnam(self._group).gr_gid)
@@ -177,9 +180,10 @@ class HealthSocket(Service):
     def stopService(self) -> "Deferred[None] | None":
         """Listen no more; the socket is removed."""
         super().stopService()
-        if self._listening is None:
+        if self._listening is None or self._entrance is None:
             return None
         listening, self._listening = self._listening, None
+        self._entrance.leave()
         stopping: Any = listening.stopListening()
         return stopping  # type: ignore[no-any-return]
 

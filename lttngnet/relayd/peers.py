@@ -1,8 +1,8 @@
 """How many connections there may be at once.
 
-Where a process has no descriptor left, Twisted accepts connections only to close them, and a peer that is
-turned away loses its trace. So we stop to accept before: whoever comes then waits in the queue of the
-operating system until somebody leaves, and those who are connected notice nothing.
+Where a process has no descriptor left, the streams of those who are connected cannot be written any more. So
+we stop to accept before: whoever comes then waits in the queue of the operating system until somebody leaves,
+and those who are connected notice nothing.
 """
 
 from typing import Protocol

@@ -15,9 +15,10 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
+from lttngnet.accepting import Entrance
 from lttngnet.log import ChannelLogger, Logger, set_verbosity
 from lttngnet.relayd.configuration import SocketOptions, socket_options
 from lttngnet.relayd.control import ControlFactory
@@ -68,6 +69,7 @@ class Listening(Service):
         endpoint: where to listen.
         factory: of what serves the connections.
         peers: counts them, and says when nobody is let in.
+        clock: the reactor.
         socket_options: to set on the socket, whence those that are accepted inherit them.
 
     Attributes:
@@ -82,6 +84,7 @@ class Listening(Service):
         endpoint: IStreamServerEndpoint,
         factory: IProtocolFactory,
         peers: Peers,
+        clock: IReactorTime,
         socket_options: SocketOptions = (),
     ) -> None:
         self.setName(what)
@@ -89,8 +92,10 @@ class Listening(Service):
         self._endpoint = endpoint
         self._factory = factory
         self._peers = peers
+        self._clock = clock
         self._socket_options = socket_options
         self._listening: Any = None
+        self._entrance: Entrance | None = None
 
     @property
     def is_open(self) -> bool:
@@ -108,16 +113,18 @@ class Listening(Service):
     def stopService(self) -> "Deferred[None] | None":
         """Stop to listen."""
         super().stopService()
-        if self._listening is None:
+        if self._listening is None or self._entrance is None:
             return None
         listening, self._listening = self._listening, None
-        self._peers.leave_alone(listening)
+        self._peers.leave_alone(self._entrance)
+        self._entrance.leave()
         stopping: Deferred[None] | None = listening.stopListening()
         return stopping
 
     def _opened(self, listening: IListeningPort) -> None:
         self._listening = listening
-        self._peers.watch(self._listening)
+        self._entrance = Entrance(str(self.name), listening, self._clock)
+        self._peers.watch(self._entrance)
         where: object = listening.getHost()
         if isinstance(where, IPv4Address | IPv6Address):
             self.port = where.port
@@ -225,7 +232,7 @@ def makeService(options: Options) -> RelayDaemon:
         factory.noisy = options["verbose"] > 1
         endpoint = serverFromString(reactor, options[f"{what}-port"])
         options_of_peers = () if what == "live" else socket_options(os.environ)
-        Listening(what, endpoint, factory, peers, options_of_peers).setServiceParent(daemon)
+        Listening(what, endpoint, factory, peers, reactor, options_of_peers).setServiceParent(daemon)
     Pulse(reactor).setServiceParent(daemon)
     health = partial(health_path, os.environ, os.geteuid())
     HealthSocket(reactor, health, options["group"], daemon.ailing).setServiceParent(daemon)

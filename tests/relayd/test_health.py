@@ -155,7 +155,7 @@ class DaemonTests(TestCase):
 
 class ListeningTests(TestCase):
     async def test_it_is_open_while_it_listens(self):
-        listening = Listening("control", TCP4ServerEndpoint(reactor, 0), Factory(), Peers(9))
+        listening = Listening("control", TCP4ServerEndpoint(reactor, 0), Factory(), Peers(9), reactor)
         self.assertFalse(listening.is_open)
         listening.privilegedStartService()
         self.assertTrue(listening.is_open)
@@ -180,7 +180,7 @@ class ListeningTests(TestCase):
                 self.ended.callback(None)
 
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
-        listening = Listening("control", endpoint, Factory.forProtocol(Channel), Peers(9), options)
+        listening = Listening("control", endpoint, Factory.forProtocol(Channel), Peers(9), reactor, options)
         listening.privilegedStartService()
         with socket.create_connection(("127.0.0.1", listening.port), 5):
             channel = await accepted

@@ -45,16 +45,17 @@ class Daemon:
         folder: for its output and its log; made if need be.
         descriptors: that it may have.
         disk: size of the tmpfs that its output lies on, as mount takes it; None is no tmpfs.
+        live: where it listens for viewers.
     """
 
-    def __init__(self, folder, descriptors=1024, disk=None):
+    def __init__(self, folder, descriptors=1024, disk=None, live=ANY):
         self.folder = Path(folder).absolute()
         self.output = self.folder / "out"
         self.output.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "log"
         ports = self.folder / "ports.json"
         ports.unlink(missing_ok=True)
-        where = [word for letter in "CDL" for word in (f"-{letter}", ANY)]
+        where = ["-C", ANY, "-D", ANY, "-L", live]
         call = [*TWISTD, "lttng-relayd", "-o", self.output, "--ports-file", ports, *where]
         if disk is not None:
             call = ["unshare", "-m", "sh", "-c", ON_TMPFS, disk, self.output, *call]

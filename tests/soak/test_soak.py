@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -168,6 +169,47 @@ class FullTests(SoakTestCase):
         producer.finish(49)
         self.has_entries(daemon, producer, 50)
         self.says_no_defect(daemon)
+
+    def test_no_descriptors_left_for_connections(self):
+        """As above, but there are fewer descriptors than connections may be."""
+        folder = Path(tempfile.mkdtemp())  # trial's own are too deep for a socket
+        self.addCleanup(shutil.rmtree, folder)
+        daemon = self.start(descriptors=32, live=f"unix:{folder}/live")
+        control, data = (("127.0.0.1", daemon.ports[kind]) for kind in ("control", "data"))
+        live = f"{folder}/live"
+        crowd = [self.visit(socket.AF_INET, control) for _ in range(40)]
+        waiting = self.visit(socket.AF_INET, control)
+        others = [self.visit(socket.AF_INET, data), self.visit(socket.AF_UNIX, live)]
+        for what in ("control", "data", "live"):
+            short = f"No connection for {what} can be accepted now: Too many open files"
+            until(lambda: short in daemon.said(), short)  # noqa: B023
+        said, worked, began = daemon.said(), daemon.cpu(), time.monotonic()
+        until(lambda: time.monotonic() > began + 1, "a second")
+        self.assertLess(daemon.cpu() - worked, 0.2, "it spins")
+        self.assertEqual(daemon.said(), said)
+        for peer in crowd:
+            peer.close()
+        for what in ("control", "data", "live"):
+            again = f"Connections for {what} are accepted again"
+            until(lambda: again in daemon.said(), again)  # noqa: B023
+        waiting.settimeout(10)
+        waiting.sendall(HELLO)
+        self.assertEqual(waiting.recv(8), wire.Version(2, 13).pack())
+        for peer in others:  # nobody was turned away
+            self.assertRaises(BlockingIOError, peer.recv, 1)
+        producer = Producer(daemon, "late")
+        self.assertEqual(producer.packet(0), wire.OK.pack() * 2)
+        producer.finish(0)
+        self.has_entries(daemon, producer, 1)
+        self.says_no_defect(daemon)
+
+    def visit(self, family, address):
+        """Connect, or wait in the queue to be let in."""
+        peer = socket.socket(family)
+        self.addCleanup(peer.close)
+        peer.setblocking(False)
+        peer.connect_ex(address)
+        return peer
 
     def test_no_disk_left(self):
         if os.geteuid() or not shutil.which("unshare"):
