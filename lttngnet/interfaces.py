@@ -91,6 +91,38 @@ class IDomain(Interface):
     async def disable_events(channel: str, names: Sequence[str]) -> Any:
         """Take events from a channel; no names means all of them."""
 
+    async def enable_channel(channel: str, options: dict[str, Any]) -> None:
+        """Make a channel, with attributes as ``lttng enable-channel`` knows them, or enable it again.
+
+        Args:
+            options: ``subbuf_size`` (bytes), ``num_subbuf``, ``overwrite``, ``switch_timer`` and
+                ``read_timer`` (us), ``tracefile_size`` (bytes), ``tracefile_count``, ``buffers`` (``uid``
+                or ``pid``), ``blocking_timeout`` (us, -1 for ever); each has a default.
+
+        Raises:
+            CommandError: as `enable_events`, or an option is not possible.
+        """
+
+    async def disable_channel(channel: str) -> None:
+        """Let a channel record no more, until it is enabled again."""
+
+    async def add_contexts(channel: str, names: Sequence[str]) -> None:
+        """Let every event of a channel carry more fields; an empty name means every channel."""
+
+    async def track(kind: str, ids: Sequence[int | str]) -> None:
+        """Trace only processes with one of these ids, and those that were named before; none means all.
+
+        Args:
+            kind: ``pid``, ``vpid``, ``uid``, ``vuid``, ``gid`` or ``vgid``.
+            ids: numbers, or names of users and groups.
+        """
+
+    async def untrack(kind: str, ids: Sequence[int | str]) -> None:
+        """Trace processes with these ids no more; none means all ids."""
+
+    async def regenerate(what: str) -> None:
+        """Write anew what is written once: ``metadata``, or the ``statedump`` of the applications."""
+
     def is_empty() -> bool:
         """Tell whether there is nothing to trace: no channel, no event."""
 

@@ -70,11 +70,12 @@ class Session:
         """Record events from now on.
 
         Args:
-            domain: ``kernel`` or ``python``.
+            domain: ``kernel``, ``userspace``, ``python``, ``jul`` or ``log4j``.
             names: of events; with the option ``all`` there are none.
             channel: is made where it is missing.
             options: those of the domain. Kernel: ``all``, ``kind`` (``all``, ``tracepoint``, ``syscall``).
-                Python: ``all``, ``loglevel`` (a name, a number, or None), ``loglevel_only``.
+                The others: ``all``, ``loglevel`` (a name, a number, or None), ``loglevel_only``; user space
+                also ``exclude`` (names or globs) and ``filter`` (an expression).
 
         Returns:
             The names as the domain records them.
@@ -87,6 +88,36 @@ class Session:
     async def disable_events(self, domain: str, names: Sequence[str] = (), channel: str = "channel0") -> None:
         """Record these events no more; no names means all of the channel."""
         await self._ask(wire.DisableEvents, domain=domain, channel=channel, names=list(names))
+
+    async def enable_channel(self, domain: str, channel: str, **options: Any) -> None:
+        """Make a channel, or enable it again.
+
+        Args:
+            domain: as in `enable_events`.
+            channel: its name.
+            options: see `lttngnet.interfaces.IDomain.enable_channel`.
+        """
+        await self._ask(wire.EnableChannel, domain=domain, channel=channel, options=options)
+
+    async def disable_channel(self, domain: str, channel: str) -> None:
+        """Let a channel record no more, until it is enabled again."""
+        await self._ask(wire.DisableChannel, domain=domain, channel=channel)
+
+    async def add_contexts(self, domain: str, names: Sequence[str], channel: str = "") -> None:
+        """Let every event of a channel, or of all channels, carry these contexts as well."""
+        await self._ask(wire.AddContexts, domain=domain, channel=channel, names=list(names))
+
+    async def track(self, domain: str, kind: str, ids: Sequence[int | str] = ()) -> None:
+        """Trace only processes with these ids of a kind (``pid``, ``vuid``…); no ids means all."""
+        await self._ask(wire.Track, domain=domain, kind=kind, ids=list(ids))
+
+    async def untrack(self, domain: str, kind: str, ids: Sequence[int | str] = ()) -> None:
+        """Trace processes with these ids no more; no ids means all."""
+        await self._ask(wire.Untrack, domain=domain, kind=kind, ids=list(ids))
+
+    async def regenerate(self, what: str) -> None:
+        """Have ``metadata`` or ``statedump`` written anew."""
+        await self._ask(wire.Regenerate, what=what)
 
     async def start(self) -> None:
         """Start tracing."""
@@ -158,6 +189,10 @@ class Daemon:
     async def sessions(self) -> list[Facts]:
         """Return what `Session.describe` tells of every session."""
         return list((await self.ask(wire.List))["sessions"])
+
+    async def events(self, domain: str, fields: bool = False) -> list[Facts]:
+        """Return what a domain could trace now: see `lttngnet.wire.amp.ListEvents`."""
+        return list((await self.ask(wire.ListEvents, domain=domain, fields=fields))["events"])
 
     async def close(self) -> None:
         """Close the connection; the sessions live on."""

@@ -74,6 +74,24 @@ class Recording:
                 self._running.add(domain.name)
                 await domain.start()
 
+    async def regenerate(self, what: str) -> None:
+        """Have every running domain write something anew; see `IDomain.regenerate`.
+
+        Raises:
+            CommandError: no domain can.
+        """
+        refusals, done = [], False
+        for name in sorted(self._running):
+            try:
+                await self._domains[name].regenerate(what)
+                done = True
+            except CommandError as refusal:
+                if refusal.code is not Code.NOT_SUPPORTED:
+                    raise
+                refusals.append(refusal)
+        if refusals and not done:
+            raise refusals[0]
+
     async def halt(self) -> None:
         """Let no domain record any more, also one whose events were all disabled since it began."""
         running = [self._domains[name] for name in sorted(self._running)]

@@ -1,6 +1,6 @@
 """What clients can ask the session daemon for: the commands of `lttngnet.wire.amp` on its UNIX socket."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
@@ -11,6 +11,9 @@ from lttngnet.log import ChannelLogger
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.uri import Output, UriError
 from lttngnet.wire import amp
+
+Catalogues = Mapping[str, Callable[[bool], Awaitable[list[dict[str, Any]]]]]
+"""By domain: what returns the events that it could trace now, perhaps with their fields."""
 
 
 def checked(output: dict[str, Any] | None) -> Output | None:
@@ -36,10 +39,13 @@ class ClientChannel(amp.Channel):
 
     log = ChannelLogger()
 
-    def __init__(self, sessions: Sessions, about: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, sessions: Sessions, about: Callable[[], dict[str, Any]], available: Catalogues
+    ) -> None:
         super().__init__()
         self._sessions = sessions
         self._about = about
+        self._available = available
 
     def locateResponder(self, name: bytes) -> Any:
         """Note what the client asks for."""
@@ -88,6 +94,43 @@ class ClientChannel(amp.Channel):
         """See `amp.DisableEvents`."""
         await self._sessions.get(session).disable_events(domain, channel, names)
 
+    @amp.answers(amp.EnableChannel)
+    async def enable_channel(self, session: str, domain: str, channel: str, options: dict[str, Any]) -> None:
+        """See `amp.EnableChannel`."""
+        await self._sessions.get(session).enable_channel(domain, channel, options)
+
+    @amp.answers(amp.DisableChannel)
+    async def disable_channel(self, session: str, domain: str, channel: str) -> None:
+        """See `amp.DisableChannel`."""
+        await self._sessions.get(session).disable_channel(domain, channel)
+
+    @amp.answers(amp.AddContexts)
+    async def add_contexts(self, session: str, domain: str, channel: str, names: list[str]) -> None:
+        """See `amp.AddContexts`."""
+        await self._sessions.get(session).add_contexts(domain, channel, names)
+
+    @amp.answers(amp.Track)
+    async def track(self, session: str, domain: str, kind: str, ids: list[int | str]) -> None:
+        """See `amp.Track`."""
+        await self._sessions.get(session).track(domain, kind, ids)
+
+    @amp.answers(amp.Untrack)
+    async def untrack(self, session: str, domain: str, kind: str, ids: list[int | str]) -> None:
+        """See `amp.Untrack`."""
+        await self._sessions.get(session).untrack(domain, kind, ids)
+
+    @amp.answers(amp.Regenerate)
+    async def regenerate(self, session: str, what: str) -> None:
+        """See `amp.Regenerate`."""
+        await self._sessions.get(session).regenerate(what)
+
+    @amp.answers(amp.ListEvents)
+    async def list_events(self, domain: str, fields: bool) -> dict[str, Any]:
+        """See `amp.ListEvents`."""
+        if domain not in self._available:
+            raise CommandError(Code.UNKNOWN_DOMAIN, f"there is no domain {domain!r} to list the events of")
+        return {"events": await self._available[domain](fields)}
+
     @amp.answers(amp.Start)
     async def start(self, session: str) -> None:
         """See `amp.Start`."""
@@ -119,10 +162,13 @@ class ClientFactory(Factory):
 
     noisy = False
 
-    def __init__(self, sessions: Sessions, about: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, sessions: Sessions, about: Callable[[], dict[str, Any]], available: Catalogues
+    ) -> None:
         self._sessions = sessions
         self._about = about
+        self._available = available
 
     def buildProtocol(self, addr: IAddress | None) -> ClientChannel:
         """Make the protocol."""
-        return ClientChannel(self._sessions, self._about)
+        return ClientChannel(self._sessions, self._about, self._available)

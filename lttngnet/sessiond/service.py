@@ -4,7 +4,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from lttngnet.log import Logger, set_verbosity
 from lttngnet.rundir import default_rundir, home
 from lttngnet.sessiond.applications import Applications
 from lttngnet.sessiond.consumers import ConsumerProcess
-from lttngnet.sessiond.domains.kernel import KernelDomain
+from lttngnet.sessiond.domains import kernel
 from lttngnet.sessiond.domains.records import PythonDomain
 from lttngnet.sessiond.link import establish
 from lttngnet.sessiond.outlet import Surroundings
@@ -159,8 +159,10 @@ def makeService(options: Options) -> MultiService:
     domains: dict[str, Callable[[str], Any]] = {
         "python": lambda session: PythonDomain(session, applications, reactor),
     }
+    available: dict[str, Callable[[bool], Awaitable[list[dict[str, Any]]]]] = {}
     if not options["no-kernel"]:
-        domains["kernel"] = KernelDomain
+        domains["kernel"] = kernel.KernelDomain
+        available["kernel"] = lambda fields: kernel.available()
         tidy_tracefs()
     timeout = network_timeout()
     surroundings = Surroundings(
@@ -177,7 +179,7 @@ def makeService(options: Options) -> MultiService:
         return {"version": __version__, "pid": os.getpid(), "rundir": str(rundir), "domains": sorted(domains)}
 
     daemon = SessionDaemon(reactor, sessions, callers_umask(options))
-    places = ((CLIENT_SOCKET, ClientFactory(sessions, about)), (APPLICATION_SOCKET, applications))
+    places = ((CLIENT_SOCKET, ClientFactory(sessions, about, available)), (APPLICATION_SOCKET, applications))
     for name, factory in places:
         factory.noisy = options["verbose"] > 1
         SharedSocket(reactor, rundir / name, factory, options["group"]).setServiceParent(daemon)

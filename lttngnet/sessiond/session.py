@@ -138,6 +138,42 @@ class Session:
         await self._recording.known(domain).disable_events(channel, names)
 
     @in_turn
+    async def enable_channel(self, domain: str, channel: str, options: dict[str, Any]) -> None:
+        """Make a channel, or enable it again; see `IDomain.enable_channel`."""
+        await self._recording.domain(domain).enable_channel(channel, options)
+
+    @in_turn
+    async def disable_channel(self, domain: str, channel: str) -> None:
+        """Let a channel record no more; see `IDomain.disable_channel`."""
+        await self._recording.known(domain).disable_channel(channel)
+
+    @in_turn
+    async def add_contexts(self, domain: str, channel: str, names: Sequence[str]) -> None:
+        """Let events carry more; see `IDomain.add_contexts`."""
+        await self._recording.domain(domain).add_contexts(channel, names)
+
+    @in_turn
+    async def track(self, domain: str, kind: str, ids: Sequence[int | str]) -> None:
+        """Trace these processes; see `IDomain.track`."""
+        await self._recording.domain(domain).track(kind, ids)
+
+    @in_turn
+    async def untrack(self, domain: str, kind: str, ids: Sequence[int | str]) -> None:
+        """Trace these processes no more; see `IDomain.untrack`."""
+        await self._recording.domain(domain).untrack(kind, ids)
+
+    @in_turn
+    async def regenerate(self, what: str) -> None:
+        """Write anew what is written once, in every domain that knows how; see `IDomain.regenerate`.
+
+        Raises:
+            CommandError: tracing is not active, or no domain of the session has such a thing.
+        """
+        if self._life.name() != "active":
+            raise CommandError(Code.SESSION_NOT_STARTED, f"session {self.name} is not active: start it first")
+        await self._recording.regenerate(what)
+
+    @in_turn
     async def start(self) -> None:
         """Start tracing; a consumer that is not enabled yet is enabled first.
 

@@ -193,6 +193,68 @@ class DisableEvents(Command):
     ]
 
 
+class EnableChannel(Command):
+    """Make a channel of a domain, or enable it again; ``options``: see `IDomain.enable_channel`."""
+
+    arguments = [
+        (b"session", amp.Unicode()),
+        (b"domain", amp.Unicode()),
+        (b"channel", amp.Unicode()),
+        (b"options", Json()),
+    ]
+
+
+class DisableChannel(Command):
+    """Let a channel record no more, until it is enabled again."""
+
+    arguments = [(b"session", amp.Unicode()), (b"domain", amp.Unicode()), (b"channel", amp.Unicode())]
+
+
+class AddContexts(Command):
+    """Let every event of a channel (empty: of all channels) carry these contexts."""
+
+    arguments = [
+        (b"session", amp.Unicode()),
+        (b"domain", amp.Unicode()),
+        (b"channel", amp.Unicode()),
+        (b"names", Json()),
+    ]
+
+
+class Track(Command):
+    """Trace only processes with these ids of a kind (``pid``, ``vpid``, ``uid``…); none means all."""
+
+    arguments = [
+        (b"session", amp.Unicode()),
+        (b"domain", amp.Unicode()),
+        (b"kind", amp.Unicode()),
+        (b"ids", Json()),
+    ]
+
+
+class Untrack(Track):
+    """Trace processes with these ids no more; none means all ids."""
+
+
+class Regenerate(Command):
+    """Write anew what is written once: the ``metadata``, or the ``statedump`` of the applications."""
+
+    arguments = [(b"session", amp.Unicode()), (b"what", amp.Unicode())]
+
+
+class ListEvents(Command):
+    """What a domain could trace now: a list of ``{"name": …}`` with what else the domain knows of each.
+
+    * userspace: also ``pid``, ``procname`` and ``loglevel``; with ``fields`` also
+      ``fields``: ``[{"name": …, "type": …}]``;
+    * kernel: also ``kind``: ``tracepoint`` or ``syscall``;
+    * python, jul, log4j: the loggers, also ``pid`` and ``procname``.
+    """
+
+    arguments = [(b"domain", amp.Unicode()), (b"fields", amp.Boolean())]
+    response = [(b"events", Json())]
+
+
 class Start(Command):
     """Start tracing."""
 

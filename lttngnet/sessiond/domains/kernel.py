@@ -16,13 +16,15 @@ from zope.interface import implementer
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
 from lttngnet.log import Logger
+from lttngnet.sessiond.domains.plain import Plain
 from lttngnet.sources.ftrace.names import Catalogue, KernelEvent, Which
 from lttngnet.sources.ftrace.tracefs import BufferOptions, Instance, Tracefs, TracefsError, TracefsUnavailable
 
 ALL = "*"
 _PATIENCE = (0.02, 0.1, 0.5)
 """Seconds to wait, again and again, until a consumer process that was killed has let go of an instance."""
-_OPTIONS = frozenset(("all", "kind", "overwrite", "subbuf_size", "num_subbuf"))
+_BUFFER_OPTIONS = frozenset(("overwrite", "subbuf_size", "num_subbuf"))
+_EVENT_OPTIONS = _BUFFER_OPTIONS | {"all", "kind"}
 
 RunInThread = Callable[..., Awaitable[Any]]
 
@@ -53,7 +55,7 @@ class KernelChannel:
 
 
 @implementer(IDomain)
-class KernelDomain:
+class KernelDomain(Plain):
     """Traces the kernel for one session."""
 
     log = Logger()
@@ -82,9 +84,7 @@ class KernelDomain:
                 channel that is to be made also ``subbuf_size`` (bytes) and ``num_subbuf``, the product of
                 which is the size of each CPU's buffer, and ``overwrite``.
         """
-        for option, value in options.items():
-            if value and option not in _OPTIONS:
-                raise CommandError(Code.NOT_SUPPORTED, f"the kernel domain has no option {option}")
+        _refuse_others(options, _EVENT_OPTIONS)
         which: Which = options.get("kind") or "all"
         if which not in get_args(Which):
             raise CommandError(Code.INVALID, f"there is no kind of kernel events called {which}")
@@ -93,6 +93,13 @@ class KernelDomain:
             raise CommandError(Code.INVALID, "no kernel event was named")
         await self._work(Code.KERNEL_ENABLE_FAIL, self._enable, channel, wishes, _buffer_options(options))
         return [str(wish) for wish in wishes]
+
+    async def enable_channel(self, channel: str, options: dict[str, Any]) -> None:
+        """See `IDomain`: the options that it has are those of a channel in `enable_events`."""
+        _refuse_others(options, _BUFFER_OPTIONS)
+        if channel in self._channels:
+            raise CommandError(Code.KERNEL_CHANNEL_FAIL, f"there is a kernel channel {channel} already")
+        await self._work(Code.KERNEL_CHANNEL_FAIL, self._add_channel, channel, _buffer_options(options))
 
     async def disable_events(self, channel: str, names: Sequence[str]) -> list[str]:
         """See `IDomain`; names are those that were enabled."""
@@ -182,6 +189,9 @@ class KernelDomain:
             raise
         self._channels[name] = channel
 
+    def _add_channel(self, name: str, options: BufferOptions) -> None:
+        self._channels[name] = self._make_channel(self._mounted(), name, options)
+
     def _grant(self, catalogue: Catalogue, wish: Wish) -> frozenset[KernelEvent]:
         events = catalogue.select(wish.name, wish.which)
         if not events:
@@ -237,8 +247,31 @@ class KernelDomain:
             raise problems[0]
 
 
+def _refuse_others(options: dict[str, Any], known: frozenset[str]) -> None:
+    for option, value in options.items():
+        if value and option not in known:
+            raise CommandError(Code.NOT_SUPPORTED, f"the kernel domain has no option {option}")
+
+
 def _buffer_options(options: dict[str, Any]) -> BufferOptions:
     size, number = options.get("subbuf_size"), options.get("num_subbuf")
     default = BufferOptions()
     kib = (size or 1 << 20) * (number or 4) // 1024 if size or number else default.size_kib
     return BufferOptions(size_kib=max(1, kib), overwrite=bool(options.get("overwrite")))
+
+
+async def available(run_in_thread: RunInThread = deferToThread) -> list[dict[str, Any]]:
+    """Return what the kernel could record, a system call by its own name: see `lttngnet.wire.amp.ListEvents`.
+
+    Raises:
+        CommandError: there is no tracefs, or we may not use it.
+    """
+    try:
+        events = await run_in_thread(lambda: Tracefs.find().available_events())
+    except TracefsUnavailable as problem:
+        raise CommandError(Code.KERNEL_UNAVAILABLE, str(problem)) from problem
+    found = {
+        ("syscall", event.names[-1]) if event.is_syscall else ("tracepoint", event.names[0])
+        for event in events
+    }
+    return [{"name": name, "kind": kind} for kind, name in sorted(found)]

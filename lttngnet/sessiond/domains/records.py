@@ -13,6 +13,7 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
 from lttngnet.log import Logger
 from lttngnet.sessiond.applications import Application, Applications
+from lttngnet.sessiond.domains.plain import Plain
 from lttngnet.wire.records import NAME_LIMIT, Rule
 
 DEFAULT_CHANNEL = "channel0"
@@ -27,7 +28,7 @@ LEVELS = {"CRITICAL": 50, "ERROR": 40, "WARNING": 30, "WARN": 30, "INFO": 20, "D
 
 
 @implementer(IDomain)
-class PythonDomain:
+class PythonDomain(Plain):
     """What a session wants of Python programs, and the programs that were told so.
 
     There is one channel, under any name. An event is the name of a logger; ``*`` in it stands for any text.
