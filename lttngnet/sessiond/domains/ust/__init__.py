@@ -1,0 +1,1 @@
+"""The user-space domain: applications with the C tracer, as `-u` means them."""
