@@ -59,6 +59,23 @@ class IPacketSource(Interface):
     async def stop() -> None:
         """Hand on everything that was recorded up to now, to the last event, and then nothing more."""
 
+    async def ask(
+        what: str, facts: dict[str, Any], descriptors: list[int]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Do what this kind of source does besides, in answer to the domain; its class says what there is.
+
+        Returns:
+            Facts, and descriptors that are sent to the domain and closed then.
+
+        Args:
+            what: is asked.
+            facts: of the question (JSON).
+            descriptors: which belong to the source from the call on, also if it refuses.
+
+        Raises:
+            CommandError: it cannot be done, or nothing like that is known.
+        """
+
     def close() -> None:
         """Let go of files and sockets. Nothing is handed on any more."""
 
@@ -72,8 +89,17 @@ class ICourier(Interface):
     async def add_source(kind: str, config: dict[str, Any]) -> None:
         """Let the process make a source: ``config`` is what the class behind ``kind`` is made of (JSON)."""
 
-    async def hand_over(kind: str, descriptor: int, facts: dict[str, Any]) -> None:
-        """Pass an open file to the source of that kind. The caller closes its own copy afterwards."""
+    async def ask_source(
+        kind: str, what: str, facts: dict[str, Any], descriptors: Sequence[int] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Ask the source of that kind, see `IPacketSource.ask`.
+
+        Descriptors stay the caller's, who keeps them open until this returns; those that come back are the
+        caller's, too.
+
+        Raises:
+            CommandError: the source refuses, or the process is gone.
+        """
 
 
 class IDomain(Interface):

@@ -1,13 +1,16 @@
 """What the consumer process does: carry packets from its sources to its sink."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.log import Logger
+from lttngnet.wire.amp import close_all
+
+Answer = TypeVar("Answer")
 
 COUNTERS = ("events", "packets", "bytes", "discarded")
 
@@ -38,9 +41,18 @@ class Carrier:
         """Make a source, which is started by `begin`."""
         self._sources[kind] = self._make_source(kind, config)
 
-    async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
-        """Give an open file to a source, which owns it from now on."""
-        await self._of_relay(self._sources[kind].adopt(descriptor, facts))
+    async def ask_source(
+        self, kind: str, what: str, facts: dict[str, Any], descriptors: list[int]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Ask a source, which owns the descriptors from now on; those that come back are the caller's.
+
+        Raises:
+            CommandError: there is no such source, or it refuses, or the relay daemon does.
+        """
+        if kind not in self._sources:
+            close_all(descriptors)
+            raise CommandError(Code.NOT_SUPPORTED, f"nothing of the {kind} domain is traced here")
+        return await self._of_relay(self._sources[kind].ask(what, facts, descriptors))
 
     async def begin(self) -> None:
         """Start the sources that are not started.
@@ -126,10 +138,10 @@ class Carrier:
             else:
                 source.resumeProducing()
 
-    async def _of_relay(self, work: Awaitable[None]) -> None:
+    async def _of_relay(self, work: Awaitable[Answer]) -> Answer:
         """Turn the failures of the other side into the user's."""
         try:
-            await work
+            return await work
         except (RelayLost, RelayRefused) as failure:
             raise CommandError(Code.RELAYD_CONNECT_FAIL, str(failure)) from None
         except OSError as failure:

@@ -94,10 +94,18 @@ class Consumer(amp.Channel):
         if kind == "kernel":
             self._take_precedence()
 
-    @amp.answers(amp.HandOver)
-    async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
-        """See `amp.HandOver`."""
-        await self._carrier.hand_over(kind, descriptor, facts)
+    @amp.answers(amp.AskSource)
+    async def ask_source(
+        self, number: int, kind: str, what: str, facts: dict[str, Any], descriptors: list[int]
+    ) -> dict[str, Any]:
+        """See `amp.AskSource`."""
+        answer, given = await self._carrier.ask_source(kind, what, facts, descriptors)
+        if given:
+            try:
+                await amp.ask(self, amp.GiveBack, number=number, descriptors=given)
+            finally:
+                amp.close_all(given)
+        return {"facts": answer}
 
     @amp.answers(amp.Begin)
     async def begin(self) -> None:

@@ -3,7 +3,8 @@
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -63,8 +64,17 @@ class Peer(amp.Channel):
 
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         super().__init__()
+        self.given: dict[int, list[int]] = {}  # by the number of a question that is being asked
         self.counted = dict(NOTHING)
         self._on_lost = on_lost
+
+    @amp.answers(amp.GiveBack)
+    async def give_back(self, number: int, descriptors: list[int]) -> None:
+        """See `amp.GiveBack`."""
+        if number in self.given:
+            self.given[number] += descriptors
+        else:
+            amp.close_all(descriptors)  # the question was given up
 
     @amp.answers(amp.Progress)
     async def progress(self, facts: dict[str, int]) -> None:
@@ -97,6 +107,7 @@ class ConsumerProcess:
         self._on_lost: Callable[[str], None] | None = on_lost
         self._process = Output(name, self._ended)
         self._peer = Peer(self._lost)
+        self._questions = count()
         ours, theirs = socket.socketpair(socket.AF_UNIX)
         with theirs:
             command = [sys.executable, "-m", "lttngnet.consumer", str(INHERITED)]
@@ -124,9 +135,22 @@ class ConsumerProcess:
         """See `ICourier`."""
         await self._ask(amp.AddSource, kind=kind, config=config)
 
-    async def hand_over(self, kind: str, descriptor: int, facts: dict[str, Any]) -> None:
+    async def ask_source(
+        self, kind: str, what: str, facts: dict[str, Any], descriptors: Sequence[int] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
         """See `ICourier`."""
-        await self._ask(amp.HandOver, kind=kind, descriptor=descriptor, facts=facts)
+        number = next(self._questions)
+        given = self._peer.given[number] = []
+        try:
+            answer = await self._ask(
+                amp.AskSource, number=number, kind=kind, what=what, facts=facts, descriptors=descriptors
+            )
+        except BaseException:
+            amp.close_all(given)
+            raise
+        finally:
+            del self._peer.given[number]
+        return answer["facts"], given
 
     async def begin(self) -> None:
         """Let it send packets."""

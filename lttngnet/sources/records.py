@@ -16,9 +16,11 @@ from lttngnet import __version__
 from lttngnet.ctf.builder import PacketBuilder
 from lttngnet.ctf.packet import Packet
 from lttngnet.ctf.tsdl import clock_offset, creation_datetime, preamble
+from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
 from lttngnet.sources.program import STREAM_CLASS, TSDL, Program
+from lttngnet.wire.amp import close_all
 
 FLUSH_PERIOD = 0.2
 """Seconds that a record waits for others to fill its packet, at most."""
@@ -58,6 +60,16 @@ class RecordsSource:
     def from_config(cls, config: dict[str, Any], reactor: Any) -> Self:
         """Make the source of ``{"session": name, "hostname": name, "channel": name}``."""
         return cls(config["session"], config["hostname"], config["channel"], reactor)
+
+    async def ask(
+        self, what: str, facts: dict[str, Any], descriptors: list[int]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """See `IPacketSource`; there is ``adopt``, with one descriptor: see `adopt`."""
+        if what != "adopt" or len(descriptors) != 1:
+            close_all(descriptors)
+            raise CommandError(Code.NOT_SUPPORTED, f"the source of records knows nothing of this: {what}")
+        await self.adopt(descriptors[0], facts)
+        return {}, []
 
     async def adopt(self, descriptor: int, facts: dict[str, Any]) -> None:
         """Take the socket of a process, ``{"pid": number, "procname": name}``.

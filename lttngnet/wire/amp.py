@@ -7,10 +7,12 @@ A failed command travels as `Refused`, whose text is `CommandError.to_text`.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import connectionDone
 from twisted.protocols import amp
 from twisted.python.failure import Failure
@@ -21,6 +23,7 @@ CLIENT_SOCKET = "client-lttngnet"  # its name in the session daemon's run-time f
 
 PIECE = 65535  # bytes: AMP's limit for one value
 MOST_PIECES = 256  # of one Json argument: 16 MiB
+MOST_DESCRIPTORS = 4096  # of one Descriptors argument
 
 
 class Refused(Exception):
@@ -66,6 +69,8 @@ class Channel(amp.AMP):
         """See `IProtocol`."""
         amp.BinaryBoxProtocol.connectionLost(self, reason)
         self.transport = None
+        while self._descriptors:  # theirs is a command that never came whole
+            os.close(self._descriptors.popitem()[1])
 
 
 async def ask(peer: amp.AMP, command: type[amp.Command], **arguments: Any) -> dict[str, Any]:
@@ -114,6 +119,64 @@ class Json(amp.Argument):
     @staticmethod
     def _key(name: bytes, number: int) -> bytes:
         return b"%s.%d" % (name, number) if number else name
+
+
+_ONE = amp.Descriptor()
+
+
+class Descriptors(Json):
+    """Open files that go along to a peer on a UNIX socket, where they belong to the receiver.
+
+    The transport sends them when it can. So the sender keeps them open until the command is answered, and
+    there are none in answers.
+
+    Each is named by its place among all that were sent on the connection, and by its inode: the system says
+    nothing when the receiver has no descriptor left for one, and the next would be taken for it. A receiver
+    who finds that out hangs up.
+    """
+
+    def toBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
+        """Put the argument into a box, and the files on their way.
+
+        Raises:
+            WireError: there are too many.
+            ConnectionLost: there is no peer any more.
+            OSError: one is not open.
+        """
+        descriptors = objects[name.decode()]
+        if len(descriptors) > MOST_DESCRIPTORS:
+            raise WireError(f"{len(descriptors)} files are more than {MOST_DESCRIPTORS}")
+        if proto.transport is None:
+            raise ConnectionLost
+        inodes = [os.fstat(each).st_ino for each in descriptors]
+        places = [int(_ONE.toStringProto(each, proto)) for each in descriptors]
+        named = list(zip(places, inodes, strict=True))
+        super().toBox(name, strings, {name.decode(): named}, proto)
+
+    def fromBox(self, name: bytes, strings: Any, objects: Any, proto: Any) -> None:
+        """Take the argument out of a box.
+
+        Raises:
+            WireError: one did not arrive.
+        """
+        super().fromBox(name, strings, objects, proto)
+        received: list[int] = []
+        try:
+            for place, inode in objects[name.decode()]:
+                received.append(_ONE.fromStringProto(b"%d" % place, proto))
+                if os.fstat(received[-1]).st_ino != inode:
+                    raise KeyError(place)
+                os.set_inheritable(received[-1], False)
+        except KeyError:
+            close_all(received)
+            raise WireError("an open file that was sent did not arrive: too many are open") from None
+        objects[name.decode()] = received
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close files."""
+    for each in descriptors:
+        os.close(each)
 
 
 class Command(amp.Command):
@@ -331,10 +394,20 @@ class AddSource(Command):
     arguments = [(b"kind", amp.Unicode()), (b"config", Json())]
 
 
-class HandOver(Command):
-    """Give an open file to the source of a kind."""
+class AskSource(Command):
+    """Ask the source of a kind something, see its ``ask``; open files go along, which are its own then.
 
-    arguments = [(b"kind", amp.Unicode()), (b"descriptor", amp.Descriptor()), (b"facts", Json())]
+    ``number`` tells the question from others. Files that the source answers with come ahead, by `GiveBack`.
+    """
+
+    arguments = [
+        (b"number", amp.Integer()),
+        (b"kind", amp.Unicode()),
+        (b"what", amp.Unicode()),
+        (b"facts", Json()),
+        (b"descriptors", Descriptors()),
+    ]
+    response = [(b"facts", Json())]
 
 
 class Begin(Command):
@@ -362,6 +435,12 @@ class Facts(Command):
 
 
 # ---------------------------------------------------------------- consumer process → session daemon
+
+
+class GiveBack(Command):
+    """The open files that belong to the answer of an `AskSource`, which comes when these have arrived."""
+
+    arguments = [(b"number", amp.Integer()), (b"descriptors", Descriptors())]
 
 
 class Progress(Command):

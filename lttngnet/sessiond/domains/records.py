@@ -167,7 +167,7 @@ class PythonDomain(Plain):
         """Pass the consumer process its end of a program's socket, in which records may wait already."""
         with channel:
             try:
-                await courier.hand_over(self.name, channel.fileno(), dict(application.facts))
+                await courier.ask_source(self.name, "adopt", dict(application.facts), [channel.fileno()])
             except CommandError as problem:
                 self.log.warn("Process {pid} is not traced: {problem}", problem=problem, **application.facts)
 

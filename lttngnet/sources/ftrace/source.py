@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from lttngnet.ctf.packet import Packet
 from lttngnet.ctf.tsdl import clock_offset
+from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
 from lttngnet.sources.ftrace.classes import EventClasses
@@ -27,6 +28,7 @@ from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.preamble import describe_trace
 from lttngnet.sources.ftrace.stream import Channel, Converter, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
+from lttngnet.wire.amp import close_all
 
 try:
     from lttngnet.sources.ftrace.convert_numpy import convert
@@ -142,6 +144,13 @@ class KernelSource:
                 more = self._take(stream)
             if not self._closed and (last := stream.last_packet()):
                 self._hand_on(stream, last)
+
+    async def ask(
+        self, what: str, facts: dict[str, Any], descriptors: list[int]
+    ) -> tuple[dict[str, Any], list[int]]:
+        """See `IPacketSource`; there is nothing to ask."""
+        close_all(descriptors)
+        raise CommandError(Code.NOT_SUPPORTED, f"the kernel's events are not asked: {what}")
 
     def close(self) -> None:
         """See `IPacketSource`."""

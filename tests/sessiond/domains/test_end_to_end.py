@@ -65,8 +65,8 @@ class LocalCourier:
     async def add_source(self, kind, config):
         self.source = RecordsSource.from_config(config, reactor)
 
-    async def hand_over(self, kind, descriptor, facts):
-        await self.source.adopt(os.dup(descriptor), facts)
+    async def ask_source(self, kind, what, facts, descriptors=()):
+        return await self.source.ask(what, facts, [os.dup(each) for each in descriptors])
 
 
 class EndToEndTests(TestCase):

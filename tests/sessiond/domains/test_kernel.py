@@ -18,7 +18,7 @@ class MemoryCourier:
     async def add_source(self, kind, config):
         self.added.append((kind, config))
 
-    async def hand_over(self, kind, descriptor, facts):
+    async def ask_source(self, kind, what, facts, descriptors=()):
         raise NotImplementedError
 
 
