@@ -34,6 +34,7 @@ class Memory:
         fail: raised by every answer, unless None.
         refuse: errors raised by the answers to single commands.
         gone: whether to hang up on every question.
+        events: what `ListEvents` answers.
     """
 
     def __init__(self):
@@ -42,6 +43,7 @@ class Memory:
         self.fail = None
         self.refuse = {}
         self.gone = False
+        self.events = []
 
 
 class FakeDaemon(amp.AMP):
@@ -95,6 +97,35 @@ class FakeDaemon(amp.AMP):
     @answers(wire.DisableEvents)
     async def disable_events(self, session, domain, channel, names):
         self.note("DisableEvents", session=session, domain=domain, channel=channel, names=names)
+
+    @answers(wire.EnableChannel)
+    async def enable_channel(self, session, domain, channel, options):
+        self.note("EnableChannel", session=session, domain=domain, channel=channel, options=options)
+
+    @answers(wire.DisableChannel)
+    async def disable_channel(self, session, domain, channel):
+        self.note("DisableChannel", session=session, domain=domain, channel=channel)
+
+    @answers(wire.AddContexts)
+    async def add_contexts(self, session, domain, channel, names):
+        self.note("AddContexts", session=session, domain=domain, channel=channel, names=names)
+
+    @answers(wire.Track)
+    async def track(self, session, domain, kind, ids):
+        self.note("Track", session=session, domain=domain, kind=kind, ids=ids)
+
+    @answers(wire.Untrack)
+    async def untrack(self, session, domain, kind, ids):
+        self.note("Untrack", session=session, domain=domain, kind=kind, ids=ids)
+
+    @answers(wire.Regenerate)
+    async def regenerate(self, session, what):
+        self.note("Regenerate", session=session, what=what)
+
+    @answers(wire.ListEvents)
+    async def list_events(self, domain, fields):
+        self.note("ListEvents", domain=domain, fields=fields)
+        return {"events": self.memory.events}
 
     @answers(wire.Start)
     async def start(self, session):

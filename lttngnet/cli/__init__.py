@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lttngnet.cli import consumers, events, sessions, states, view
+from lttngnet.cli import channels, consumers, events, processes, sessions, states, view
 from lttngnet.cli.terminal import Terminal
 from lttngnet.errors import CommandError
 from lttngnet.uri import UriError
@@ -60,10 +60,16 @@ for verb in (
     sessions.create,
     consumers.enable_consumer,
     consumers.disable_consumer,
+    channels.enable_channel,
+    channels.disable_channel,
     events.enable_event,
     events.disable_event,
+    channels.add_context,
+    processes.track,
+    processes.untrack,
     sessions.start,
     sessions.stop,
+    sessions.regenerate,
     sessions.destroy,
     states.list_sessions,
     states.status,

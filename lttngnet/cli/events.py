@@ -17,6 +17,7 @@ _channel = click.option("-c", "--channel", default="channel0", metavar="CHANNEL"
         "lttngnet enable-event -k -a",
         "lttngnet enable-event -k sched_switch,sched_wakeup",
         "lttngnet enable-event -k --syscall openat",
+        "lttngnet enable-event -u 'my_provider:*' --filter 'size > 4096' --exclude my_provider:noisy",
         "lttngnet enable-event -p 'myapp.*' --loglevel WARNING",
     )
 )
@@ -25,12 +26,24 @@ _channel = click.option("-c", "--channel", default="channel0", metavar="CHANNEL"
 @domain_options
 @session_option
 @_channel
-@click.option("--tracepoint", "kind", flag_value="tracepoint", help="Kernel: only tracepoints.")
+@click.option("--tracepoint", "kind", flag_value="tracepoint", help="Only tracepoints.")
 @click.option(
     "--syscall", "kind", flag_value="syscall", help="Kernel: only system calls, by the call's own name."
 )
-@click.option("--loglevel", metavar="LEVEL", help="Python: records of this level (WARNING, 30…) and above.")
-@click.option("--loglevel-only", metavar="LEVEL", help="Python: records of this level alone.")
+@click.option(
+    "--loglevel",
+    metavar="LEVEL",
+    help="Not of the kernel: events of this level (WARNING, 30…) and graver ones.",
+)
+@click.option("--loglevel-only", metavar="LEVEL", help="Not of the kernel: events of this level alone.")
+@click.option("-x", "--exclude", metavar="NAME,…", help="User space: not these, of those that a glob means.")
+@click.option(
+    "-f",
+    "--filter",
+    "expression",
+    metavar="EXPR",
+    help="Not of the kernel: only events for which this holds.",
+)
 @as_json
 @pass_terminal
 def enable_event(
@@ -43,13 +56,23 @@ def enable_event(
     kind: str | None,
     loglevel: str | None,
     loglevel_only: str | None,
+    exclude: str | None,
+    expression: str | None,
     as_json: bool,
     **domains: bool,
 ) -> None:
-    """Record events of the kernel (-k) or of Python programs (-p)."""
+    """Record events of the kernel (-k), of applications (-u), of Python or Java programs (-p, -j, -l)."""
     domain = domain_of(domains)
     wanted = names_of(names, every)
     options = _options(domain, every, kind, loglevel, loglevel_only)
+    if (exclude or expression) and domain == "kernel":
+        raise click.ClickException(
+            "the kernel's events cannot be filtered: --filter and --exclude are for -u"
+        )
+    if exclude:
+        options["exclude"] = [each for each in exclude.split(",") if each]
+    if expression:
+        options["filter"] = expression
     session = terminal.session(name)
     enabled = terminal.ask(
         lambda daemon: daemon.handle(session).enable_events(domain, wanted, channel, **options)
@@ -90,9 +113,9 @@ def _options(
     level = loglevel or loglevel_only
     if domain == "kernel":
         if level:
-            raise click.ClickException("the kernel's events have no log levels: --loglevel is for -p")
+            raise click.ClickException("the kernel's events have no log levels: --loglevel is for the others")
         return {"all": every, "kind": kind or "all"}
-    if kind:
+    if kind and (domain, kind) != ("userspace", "tracepoint"):
         raise click.ClickException(f"--{kind} is for the kernel: -k")
     number = int(level) if level and level.isdecimal() else level
     return {"all": every, "loglevel": number, "loglevel_only": loglevel_only is not None}

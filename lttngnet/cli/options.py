@@ -46,10 +46,10 @@ _data_uri = click.option(
 
 _DOMAINS = {
     "kernel": ("-k", "The kernel."),
-    "python": ("-p", "Python programs that said `lttngnet.logs.install()`."),
-    "userspace": ("-u", "User space applications: not supported yet."),
-    "jul": ("-j", "Java (JUL): not supported yet."),
-    "log4j": ("-l", "Java (log4j): not supported yet."),
+    "userspace": ("-u", "Applications that were built with lttng-ust."),
+    "python": ("-p", "Python programs that said `lttngnet.logs.install()`, or import lttngust."),
+    "jul": ("-j", "Java programs with LTTng's java.util.logging agent."),
+    "log4j": ("-l", "Java programs with LTTng's log4j agent."),
 }
 
 
@@ -69,13 +69,12 @@ def domain_of(flags: dict[str, bool]) -> str:
     """Return the one domain that was asked for.
 
     Raises:
-        click.ClickException: none, several, or one that we cannot trace.
+        click.ClickException: none or several.
     """
     chosen = [name for name in _DOMAINS if flags[name]]
     if len(chosen) != 1:
-        raise click.ClickException("Please specify a tracer (-k/--kernel, -p/--python)")
-    if chosen[0] not in ("kernel", "python"):
-        raise click.ClickException(f"{_DOMAINS[chosen[0]][0]}/--{chosen[0]} is not supported yet")
+        tracers = ", ".join(f"{flag}/--{name}" for name, (flag, _) in _DOMAINS.items())
+        raise click.ClickException(f"Please specify a tracer ({tracers})")
     return chosen[0]
 
 

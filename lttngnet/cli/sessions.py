@@ -13,6 +13,7 @@ from lttngnet.cli.options import (
     output_argument,
     output_pair,
     session_argument,
+    session_option,
     uri_options,
 )
 from lttngnet.cli.terminal import Terminal, pass_terminal
@@ -84,6 +85,17 @@ def stop(terminal: Terminal, name: str | None, as_json: bool) -> None:
     facts = terminal.ask(lambda daemon: daemon.handle(name).stop(), wait="Waiting for the trace to arrive")
     terminal.tell(facts, f"Tracing stopped for session {name}.\n{texts.recorded(facts)}", as_json)
     terminal.warn(*texts.worries(facts))
+
+
+@click.command()
+@click.argument("what", type=click.Choice(["metadata", "statedump"]))
+@session_option
+@pass_terminal
+def regenerate(terminal: Terminal, what: str, name: str | None) -> None:
+    """Write the metadata or the state dump anew, after the clock was set or a trace file was lost."""
+    name = terminal.session(name)
+    terminal.ask(lambda daemon: daemon.handle(name).regenerate(what))
+    terminal.say(f"{what.capitalize()} of session {name} regenerated.")
 
 
 @click.command()

@@ -6,7 +6,7 @@ import click
 
 import lttngnet
 from lttngnet.cli import texts
-from lttngnet.cli.options import as_json, session_argument
+from lttngnet.cli.options import as_json, domain_of, domain_options, examples, session_argument
 from lttngnet.cli.terminal import Terminal, pass_terminal
 from lttngnet.errors import Code, CommandError
 
@@ -14,12 +14,23 @@ if TYPE_CHECKING:
     from lttngnet.client import Facts
 
 
-@click.command("list")
+@click.command(
+    "list", epilog=examples("lttngnet list", "lttngnet list session1", "lttngnet list -u --fields")
+)
 @session_argument
+@domain_options
+@click.option("-f", "--fields", is_flag=True, help="With -u: the fields of every event, too.")
 @as_json
 @pass_terminal
-def list_sessions(terminal: Terminal, name: str | None, as_json: bool) -> None:
-    """List the sessions, or tell all about one."""
+def list_sessions(
+    terminal: Terminal, /, name: str | None, fields: bool, as_json: bool, **domains: bool
+) -> None:
+    """List the sessions, tell all about one, or list what a tracer (-k, -u…) could record now."""
+    if any(domains.values()):
+        if name:
+            raise click.ClickException("a session or a tracer, not both")
+        _show_events(terminal, domain_of(domains), fields, as_json)
+        return
     if name:
         _show(terminal, name, as_json)
         return
@@ -55,6 +66,11 @@ def version(terminal: Terminal, as_json: bool) -> None:
         lines.append(f"session daemon {daemon['version']}")
         lines.extend(texts.others(daemon, "version"))
     terminal.show({"client": lttngnet.__version__, "daemon": daemon}, "\n".join(lines), as_json)
+
+
+def _show_events(terminal: Terminal, domain: str, fields: bool, as_json: bool) -> None:
+    events = terminal.ask(lambda daemon: daemon.events(domain, fields))
+    terminal.show(events, "\n".join(texts.available(domain, events)), as_json)
 
 
 def _show(terminal: Terminal, name: str, as_json: bool) -> None:

@@ -62,6 +62,25 @@ def details(facts: Facts) -> Iterator[str]:
             yield from (f"        {_event(event)}" for event in channel["events"])
 
 
+def available(domain: str, events: list[Facts]) -> Iterator[str]:
+    """Yield the lines on what a tracer could record now, the processes one after the other."""
+    if not events:
+        yield f"There is no {domain} event that could be recorded now."
+    process = None
+    for event in events:
+        if "pid" in event and (found := (event["pid"], event.get("procname", ""))) != process:
+            if process is not None:
+                yield ""
+            process = found
+            yield f"PID: {found[0]} - Name: {found[1]}"
+        told = ("name", "pid", "procname", "fields")
+        extra = ", ".join(
+            f"{key}: {value}" for key, value in event.items() if key not in told and value != ""
+        )
+        yield f"    {event['name']} ({extra})" if extra else f"    {event['name']}"
+        yield from (f"        field: {field['name']} ({field['type']})" for field in event.get("fields", ()))
+
+
 def others(facts: Facts, *told: str) -> Iterator[str]:
     """Yield a line for each fact but those that were told already, and those that say nothing."""
     for key, value in facts.items():

@@ -5,7 +5,7 @@ import json
 from lttngnet.errors import Code, CommandError
 from tests.cli.terminal import TerminalCase
 
-NO_TRACER = "Please specify a tracer (-k/--kernel, -p/--python)"
+NO_TRACER = "Please specify a tracer (-k/--kernel, -u/--userspace, -p/--python, -j/--jul, -l/--log4j)"
 
 
 class EventTests(TerminalCase):
@@ -88,11 +88,17 @@ class EventTests(TerminalCase):
             self.assertEqual(self.fails(verb, "-a"), NO_TRACER)
             self.assertEqual(self.fails(verb, "-a", "-k", "-p"), NO_TRACER)
 
-    def test_tracers_to_come(self):
-        for verb in "enable-event", "disable-event":
-            self.assertEqual(self.fails(verb, "-a", "-u"), "-u/--userspace is not supported yet")
-            self.assertEqual(self.fails(verb, "-a", "-j"), "-j/--jul is not supported yet")
-            self.assertEqual(self.fails(verb, "-a", "-l"), "-l/--log4j is not supported yet")
+    def test_userspace(self):
+        told = {"all": False, "loglevel": None, "loglevel_only": False}
+        names, options = self.options("-u", "p:*", "--exclude", "p:a,p:b", "--filter", "x > 1")
+        self.assertEqual(names, ["p:*"])
+        self.assertEqual(options, told | {"exclude": ["p:a", "p:b"], "filter": "x > 1"})
+        self.assertEqual(self.options("-u", "p:*", "--tracepoint"), (["p:*"], told))
+
+    def test_java(self):
+        for flag, domain in (("-j", "jul"), ("-l", "log4j")):
+            self.options(flag, "app", "--loglevel", "INFO")
+            self.assertEqual(self.asked("EnableEvents")[-1]["domain"], domain)
 
     def test_names_or_all(self):
         for verb in "enable-event", "disable-event":
@@ -102,9 +108,11 @@ class EventTests(TerminalCase):
 
     def test_options_of_the_other_domain(self):
         self.assertIn("have no log levels", self.fails("enable-event", "-k", "x", "--loglevel", "INFO"))
-        self.assertEqual(
-            self.fails("enable-event", "-p", "x", "--syscall"), "--syscall is for the kernel: -k"
-        )
+        for flag in "-p", "-u":
+            self.assertEqual(
+                self.fails("enable-event", flag, "x", "--syscall"), "--syscall is for the kernel: -k"
+            )
+        self.assertIn("cannot be filtered", self.fails("enable-event", "-k", "x", "--filter", "y == 1"))
         self.assertIn(
             "exclude each other", self.fails("enable-event", "-p", "x", "--loglevel=1", "--loglevel-only=2")
         )

@@ -24,8 +24,9 @@ class MainTests(TerminalCase):
         verbs = [line.split()[0] for line in told.partition("Commands:\n")[2].splitlines()]
         self.assertEqual(
             " ".join(verbs),
-            "create enable-consumer disable-consumer enable-event disable-event start stop destroy"
-            " list status view set-session version",
+            "create enable-consumer disable-consumer enable-channel disable-channel enable-event"
+            " disable-event add-context track untrack start stop regenerate destroy list status view"
+            " set-session version",
         )
         for verb in verbs:
             self.assertIn(f"Usage: main {verb}", self.succeeds(verb, "-h"))
