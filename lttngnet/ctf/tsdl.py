@@ -98,7 +98,7 @@ def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int, event_alignm
             f"\t{name} = {quote(value) if isinstance(value, str) else value};\n"
             for name, value in env.items()
         ),
-        boot_id=_boot_id(),
+        boot_id=boot_id(),
         offset=offset,
         event_alignment=event_alignment,
     )
@@ -130,7 +130,7 @@ def _sample(wall: Callable[[], int], monotonic: Callable[[], int]) -> tuple[int,
     return after - before, now - (before + after) // 2
 
 
-def _boot_id() -> UUID:
+def boot_id() -> UUID:
     """Return the UUID of the clock: it is the same as long as the machine runs."""
     try:
         return UUID(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
