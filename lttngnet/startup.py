@@ -1,6 +1,7 @@
 """What both daemons do alike: how they fail to start, and how they end."""
 
 import os
+import resource
 import signal
 from contextlib import suppress
 from typing import Any
@@ -44,3 +45,11 @@ def end_by_signal(reactor: Any) -> None:
             signal.signal(number, lambda *_: reactor.callFromThread(stop))
 
     reactor.callWhenRunning(take_signals)
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process, and those it starts, open as many files as the system allows; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,6 +1,6 @@
 """An application: what it is, what can be asked of it, and who answers its questions."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from struct import calcsize
 from typing import Protocol
@@ -88,8 +88,9 @@ class Application:
     """An application that has registered, and is served as long as it lives.
 
     Every command raises `ApplicationGone` when there is no answer, `ApplicationRefused` when it is an error,
-    and WireError, without asking, when what is asked cannot be said (a name of 300 bytes). Commands go out one at a time, in the order in which they were called. Descriptors that are passed
-    stay the caller's, and have to stay open until the command returns.
+    and WireError, without asking, when what is asked cannot be said (a name of 300 bytes). Commands go out
+    one at a time, in the order in which they were called. Descriptors that are passed stay the caller's, and
+    have to stay open until the command returns.
 
     Args:
         facts: who it is.
@@ -101,6 +102,7 @@ class Application:
 
     Attributes:
         facts: as given; with the version of the tracer from `Home.joined` on.
+        on_gone: is called at the end, whether or not anybody was told of the application.
     """
 
     log = ChannelLogger()
@@ -115,6 +117,7 @@ class Application:
         patience: float | None = PATIENCE,
     ) -> None:
         self.facts = facts
+        self.on_gone: Callable[[Application], None] = lambda application: None
         self._connections = (command, notify)
         self._home = home
         self._clock = clock
@@ -296,6 +299,7 @@ class Application:
             connection.close()
         self._answering.end()
         self._exchange.end(why)
+        self.on_gone(self)
 
     # What all commands have in common.
 
