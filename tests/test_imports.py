@@ -47,6 +47,7 @@ NO_TWISTED = (
     "errors",
     "rundir",
     "logs",
+    "wire/agent",
     "wire/codec",
     "wire/framing",
     "wire/relay",
