@@ -1,100 +1,127 @@
 """What a trace of applications describes: its streams, events and enumerations, and the numbers they have."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
-from uuid import UUID
+from dataclasses import dataclass, field
+from hashlib import blake2b
 
-from lttngnet.wire.ust.fields import EnumEntry, Field
+from lttngnet.sessiond.domains.ust import tsdl
+from lttngnet.sessiond.domains.ust.tsdl import Refused, TraceFacts
+from lttngnet.wire.ust.fields import ENTRY_SIZE, EnumEntry, Field
+from lttngnet.wire.ust.questions import ChannelAnswer, EventQuestion, Header
 
-HEADER_LARGE = 2  # the kind of event header that all our streams have
+__all__ = ["Refused", "Registry", "TraceFacts"]
 
-
-@dataclass(frozen=True)
-class TraceFacts:
-    """What the metadata says of the trace itself.
-
-    Attributes:
-        scheme: of the buffers: ``uid``, shared by all applications of a user, or ``pid``, of one process.
-        buffering_id: the user's number, or the process's.
-        bits: 32 or 64, of the applications.
-        byte_order: ``le`` or ``be``.
-        alignments: of u8, u16, u32, u64 and long, in bits.
-        tracer: version of the C tracer: major, minor, patch level.
-        created: when the session was, as text; see `lttngnet.ctf.tsdl.creation_datetime`.
-        procname: name of the process; this and what follows for ``pid`` only.
-        vpid: its number, as it sees itself.
-        vpid_datetime: when it registered, as text.
-    """
-
-    uuid: UUID
-    session: str
-    hostname: str
-    scheme: str
-    buffering_id: int
-    bits: int
-    byte_order: str
-    alignments: tuple[int, int, int, int, int]
-    tracer: tuple[int, int, int]
-    created: str
-    procname: str = ""
-    vpid: int = 0
-    vpid_datetime: str = ""
+TEXT_LIMIT = 64 << 20  # characters of the metadata of one trace; a hundred thousand events and more
+ENUMERATIONS_LIMIT = 32 << 20  # bytes that the enumerations of one trace took on their way
 
 
-class EventDescription(Protocol):
-    """What an application says of an event."""
+@dataclass
+class _Stream:
+    """A stream: what its events have in common, and what they are."""
 
     name: str
-    loglevel: int
-    signature: str
-    fields: Sequence[Field]
-    uri: str
+    context: str | None = None  # None: no application has said yet
+    events: dict[bytes, int] = field(default_factory=dict)  # what describes each, and its number
+    held: list[str] = field(default_factory=list)  # events that cannot be written before the stream is
 
 
 class Registry:
     """Of one trace: what applications have described, as text, in an order in which it can be read.
 
+    Events are numbered by stream. The same description gets the same number, whichever application gives it.
+
     Args:
         facts: of the trace.
         clock_offset: ns from the epoch to 0 of CLOCK_MONOTONIC.
+
+    Raises:
+        Refused: the facts cannot be written.
     """
 
     def __init__(self, facts: TraceFacts, clock_offset: int) -> None:
-        raise NotImplementedError
+        self._byte_order = facts.byte_order
+        self._streams: dict[int, _Stream] = {}
+        self._numbers: dict[tuple[str, tuple[EnumEntry, ...]], int] = {}
+        self._enumerations: dict[int, tuple[EnumEntry, ...]] = {}
+        self._enumerations_room = ENUMERATIONS_LIMIT
+        self._room = TEXT_LIMIT
+        self._text: list[str] = []
+        self._taken = 0  # how many parts of it were
+        self._write(tsdl.preamble(facts, clock_offset))
 
     def add_channel(self, stream_class: int, name: str) -> None:
         """Expect a channel; it is described once an application has said which context fields it has."""
-        raise NotImplementedError
+        self._streams.setdefault(stream_class, _Stream(name))
 
-    def channel(self, stream_class: int, context_fields: Sequence[Field]) -> int:
-        """Describe a stream, unless it is described already; return the kind of its event headers.
+    def channel(self, stream_class: int, context_fields: Sequence[Field]) -> ChannelAnswer:
+        """Describe a stream, unless it is described already.
 
         Raises:
-            Refused: it is described already, with other context fields; or these cannot be written.
+            Refused: it is, but with other context fields; or these cannot be written.
         """
-        raise NotImplementedError
+        stream = self._streams[stream_class]
+        context = tsdl.structure(context_fields, self._byte_order, self._enumerations)
+        if stream.context is None:
+            self._write(tsdl.stream(stream_class, context))
+            stream.context = context
+            self._text += stream.held
+            stream.held.clear()
+        elif stream.context != context:
+            raise Refused(f"channel {stream.name!r} has other context fields in another application")
+        return ChannelAnswer(stream_class, Header.LARGE)
 
-    def event(self, stream_class: int, event: EventDescription) -> int:
+    def event(self, stream_class: int, question: EventQuestion) -> int:
         """Describe an event, unless the same is described already; return its number in its stream.
 
         Raises:
             Refused: it cannot be written.
         """
-        raise NotImplementedError
+        stream = self._streams[stream_class]
+        payload = tsdl.structure(question.fields, self._byte_order, self._enumerations)
+        facts = question.name, question.signature, question.loglevel, question.uri, payload
+        key = blake2b(repr(facts).encode(), digest_size=16).digest()
+        if key in stream.events:
+            return stream.events[key]
+        number = len(stream.events)
+        text = tsdl.event(number, stream_class, question.name, question.loglevel, question.uri, payload)
+        self._write(text, stream)
+        stream.events[key] = number
+        return number
 
     def enum(self, name: str, entries: Sequence[EnumEntry]) -> int:
         """Keep an enumeration for the events that will name it; return its number.
 
         Raises:
-            Refused: it cannot be written.
+            Refused: no field can be of it, or there are too many.
         """
-        raise NotImplementedError
+        key = name, tuple(entries)
+        if key not in self._numbers:
+            tsdl.check_enumeration(entries)
+            if len(entries) * ENTRY_SIZE > self._enumerations_room:
+                raise Refused("more enumerations than one trace may have")
+            self._enumerations_room -= len(entries) * ENTRY_SIZE
+            self._numbers[key] = len(self._enumerations)
+            self._enumerations[self._numbers[key]] = key[1]
+        return self._numbers[key]
 
     def take_text(self) -> str:
         """Return what is new since the last call: the first begins with the preamble."""
-        raise NotImplementedError
+        text = "".join(self._text[self._taken :])
+        self._taken = len(self._text)
+        return text
 
     def whole_text(self) -> str:
         """Return all that was described, from the beginning."""
-        raise NotImplementedError
+        return "".join(self._text)
+
+    def _write(self, text: str, stream: _Stream | None = None) -> None:
+        """Add text; that of an event only when its stream is described.
+
+        Raises:
+            Refused: it is too much for one trace.
+        """
+        if len(text) > self._room:
+            raise Refused(f"metadata of more than {TEXT_LIMIT} characters")
+        self._room -= len(text)
+        waits = stream is not None and stream.context is None
+        (stream.held if stream is not None and waits else self._text).append(text)
