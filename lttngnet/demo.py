@@ -90,7 +90,7 @@ class Stage:
 
     def start_session_daemon(self) -> None:
         """Start the session daemon."""
-        self._spawn("session daemon", *_twistd("lttng-sessiond"))
+        self._spawn("session daemon", *_twistd("lttng-sessiond", "--no-ust"))
         self._wait("session daemon", (self._rundir / CLIENT_SOCKET).is_socket)
 
     def start_program(self) -> None:

@@ -1,10 +1,11 @@
 """What the tutorial (doc/tutorial.rst) says is typed is typed, and what it says is printed is printed.
 
 All commands with the prompts ``receiver$`` and ``traced$`` are run in order, in a shell for each of the two.
-Four things are not word for word as on the page, so that this harms nobody and can be repeated:
+Five things are not word for word as on the page, so that this harms nobody and can be repeated:
 
 * ``$HOME`` is a temporary folder for each shell, and ``$LTTNG_RUNDIR`` is ``~/.lttng`` also for root;
 * ``twistd lttng-relayd`` gets options: to listen on free ports of the loopback, and to write them down;
+* ``twistd lttng-sessiond`` leaves C applications to whatever daemon traces those of this machine;
 * those ports stand for the page's ``net://192.168.1.10``;
 * the name of this machine stands for ``traced``.
 
@@ -139,7 +140,8 @@ class TutorialTests(SynchronousTestCase):
             command = command.replace(f"{ADDRESS}:5342", here)
             command = command.replace(ADDRESS, f"{here}:{ports['data']}")
         command = re.sub(r"\btraced\b", os.uname().nodename, command)
-        return command.replace("twistd lttng-relayd", f"twistd lttng-relayd {LISTEN}")
+        command = command.replace("twistd lttng-relayd", f"twistd lttng-relayd {LISTEN}")
+        return command.replace("twistd lttng-sessiond", "twistd lttng-sessiond --no-ust")
 
     def run_step(self, machine, command):
         """Type a command; return what is printed, with the names that the page has."""

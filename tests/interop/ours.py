@@ -112,8 +112,12 @@ class Stage:
         return f"net://127.0.0.1:{self.ports['control']}:{self.ports['data']}"
 
     def sessiond(self, *options):
-        """Start our session daemon; return it when it listens."""
-        process = self.spawn("sessiond", program("twistd"), "-n", "--pidfile=", "lttng-sessiond", *options)
+        """Start our session daemon; return it when it listens.
+
+        It leaves C applications alone: those look for it at one place, which belongs to all of the machine.
+        """
+        command = (program("twistd"), "-n", "--pidfile=", "lttng-sessiond", "--no-ust", *options)
+        process = self.spawn("sessiond", *command)
 
         def listens():
             with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):

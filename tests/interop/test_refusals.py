@@ -226,7 +226,7 @@ class DaemonTests(SynchronousTestCase):
         self.addCleanup(self.stage.close)
 
     def cannot_start(self, sentence, *options):
-        command = ("-n", "--pidfile=", "lttng-sessiond", *options)
+        command = ("-n", "--pidfile=", "lttng-sessiond", "--no-ust", *options)
         process = self.stage.spawn("second", program("twistd"), *command)
         self.assertEqual(process.wait(20), 1)
         (line,) = self.stage.log("second").splitlines()
