@@ -54,6 +54,7 @@ NO_TWISTED = (
     "wire/records",
     "wire/viewer",
     "wire/listing",
+    "wire/ust",
 )
 
 
