@@ -20,6 +20,7 @@ MACHINES = {
     "lifecycle": "lttngnet.sessiond.lifecycle:lifecycle_machine:Lifecycle",
     "relay_control": "lttngnet.relayd.handshake:relay_control:RelayControl",
     "live_viewer": "lttngnet.relayd.viewer:live_viewer:LiveViewer",
+    "agent": "lttngnet.sessiond.agents.conversation:conversation_machine:Conversation",
 }
 MANY = 5
 """From so many states on, an input that leads into one state is drawn once, from a list of those states."""
