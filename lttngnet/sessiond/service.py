@@ -21,11 +21,15 @@ from lttngnet.sessiond.applications import Applications
 from lttngnet.sessiond.consumers import ConsumerProcess
 from lttngnet.sessiond.domains import kernel
 from lttngnet.sessiond.domains.records import PythonDomain
+from lttngnet.sessiond.domains.ust import catalogue
+from lttngnet.sessiond.domains.ust.domain import UstDomain
 from lttngnet.sessiond.link import establish
 from lttngnet.sessiond.outlet import Surroundings
 from lttngnet.sessiond.server import ClientFactory
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.sessiond.sockets import SharedSocket, is_answered
+from lttngnet.sessiond.ust.applications import Applications as UstApplications
+from lttngnet.sessiond.ust.service import UstRendezvous, application_patience, ust_folder
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
 from lttngnet.startup import CannotStart, callers_umask, end_by_signal
 from lttngnet.wire.amp import CLIENT_SOCKET
@@ -49,7 +53,7 @@ class Options(usage.Options):
     ]
     optFlags = [
         ["no-kernel", None, "Do not trace the kernel"],
-        ["no-ust", None, "Accepted for the sake of scripts: this daemon traces no C applications yet"],
+        ["no-ust", None, "Do not trace applications that use the C tracer"],
     ]
     compData = usage.Completions(optActions={"rundir": usage.CompleteDirs()})
 
@@ -164,6 +168,10 @@ def makeService(options: Options) -> MultiService:
         domains["kernel"] = kernel.KernelDomain
         available["kernel"] = lambda fields: kernel.available()
         tidy_tracefs()
+    tracers = UstApplications()
+    if not options["no-ust"]:
+        domains["userspace"] = lambda session: UstDomain(session, tracers)
+        available["userspace"] = lambda fields: catalogue.available(tracers, fields)
     timeout = network_timeout()
     surroundings = Surroundings(
         hostname,
@@ -183,5 +191,8 @@ def makeService(options: Options) -> MultiService:
     for name, factory in places:
         factory.noisy = options["verbose"] > 1
         SharedSocket(reactor, rundir / name, factory, options["group"]).setServiceParent(daemon)
+    if not options["no-ust"]:
+        folder, patience = ust_folder(os.environ, os.geteuid()), application_patience(os.environ)
+        UstRendezvous(reactor, folder, tracers, patience).setServiceParent(daemon)
     end_by_signal(reactor)
     return daemon
