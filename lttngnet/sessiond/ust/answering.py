@@ -27,6 +27,9 @@ from lttngnet.wire.ust.questions import (
 DESCRIPTIONS_LIMIT = 64 << 20
 """Bytes of questions that an application may ask about one session: what they describe stays in memory."""
 
+WARNINGS = 5
+"""Questions of an application that are refused with a line in the log; of more, nothing is said."""
+
 ANSWER_PATIENCE = 10.0
 """Seconds after which a question is refused because nobody here answers it. Most applications wait 3."""
 
@@ -80,6 +83,7 @@ class Answering:
         self._answerers: dict[int, Answerer | None] = {}  # by session; None is still to come
         self._sizes: dict[int, int] = {}
         self._waiting: Deferred[None] | None = None  # for the answerer of the session that is asked about
+        self._refused = 0
         self._is_over = False
         connection.heard = self._heard
 
@@ -179,9 +183,11 @@ class Answering:
                 raise WireError(f"it has described more than {DESCRIPTIONS_LIMIT} bytes")
             return await _ask(answerer, question)
         except (CommandError, WireError) as problem:
-            self.log.warn(
-                "{who} is not answered: {problem}", who=self._who, problem=str(problem), session=session
-            )
+            self._refused += 1
+            if self._refused <= WARNINGS:
+                last = " (more of this is not logged)" if self._refused == WARNINGS else ""
+                why = f"{problem}{last}"
+                self.log.warn("A question of {who} is refused: {why}", who=self._who, why=why)
             return refuse(question)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from lttngnet.log import ChannelLogger
 from lttngnet.sessiond.ust.answering import Answerer, Answering
@@ -20,7 +21,6 @@ from lttngnet.wire.ust.commands import (
     Command,
     Context,
     EventRule,
-    Failure,
     FieldEntry,
     Reply,
     Request,
@@ -281,9 +281,11 @@ class Application:
         self.log.info("Registered: {who} of user {uid}", who=str(self), uid=self.facts.uid)
         self._machine.released()
 
-    def _failed(self, failure: object) -> None:
+    def _failed(self, failure: Failure) -> None:
         """What we ask by ourselves has no answer: without it, nothing can be done."""
-        self.drop(str(getattr(failure, "value", failure)))
+        if not failure.check(ApplicationGone, ApplicationRefused):
+            self.log.failure("{who} could not register", failure, who=str(self))
+        self.drop(failure.getErrorMessage())
 
     def _leave(self, why: str) -> None:
         self._why = why
@@ -317,7 +319,7 @@ class Application:
         try:
             return await self._exchange.ask(Request(handle, command))
         except ApplicationRefused as refusal:
-            if refusal.code == Failure.NO_ENTRY:
+            if refusal.code == commands.Failure.NO_ENTRY:
                 return None
             raise
 

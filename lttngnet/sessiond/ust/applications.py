@@ -56,7 +56,10 @@ class Applications:
         """Know no more of an application."""
         self._members.pop(application, None)
         for watcher in list(self._watchers):
-            watcher.left(application)
+            try:
+                watcher.left(application)
+            except Exception:
+                self.log.failure("{who} could not be forgotten", who=str(application))
 
     def _tell(self, watcher: Watcher, application: Application) -> "Deferred[Any]":
         async def tell() -> None:
