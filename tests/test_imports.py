@@ -18,6 +18,7 @@ MAY_KNOW = {
     "uri": {"errors"},
     "endpoints": {"uri"},
     "ctf": set(),
+    "filters": {"errors"},
     "interfaces": {"ctf"},
     "wire": {"uri", "errors"},
     "logs": {"wire", "errors"},
@@ -26,6 +27,7 @@ MAY_KNOW = {
     "sessiond": {
         "accepting",
         "consumer",
+        "filters",
         "sources",
         "wire",
         "uri",
@@ -45,6 +47,7 @@ NO_TWISTED = (
     "ctf",
     "uri",
     "errors",
+    "filters",
     "rundir",
     "logs",
     "wire/agent",
