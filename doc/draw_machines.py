@@ -20,6 +20,7 @@ MACHINES = {
     "lifecycle": "lttngnet.sessiond.lifecycle:lifecycle_machine:Lifecycle",
     "relay_control": "lttngnet.relayd.handshake:relay_control:RelayControl",
     "live_viewer": "lttngnet.relayd.viewer:live_viewer:LiveViewer",
+    "application": "lttngnet.sessiond.ust.handshake:registering:Registering",
     "agent": "lttngnet.sessiond.agents.conversation:conversation_machine:Conversation",
 }
 MANY = 5
