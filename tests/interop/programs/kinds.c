@@ -90,7 +90,7 @@ int main(int count, char **words)
 {
     int n, rounds = count > 1 ? atoi(words[1]) : 1;
 
-    for (n = 0; n < rounds; n++) {
+    for (n = 1; n <= rounds; n++) {
         fields(n % 10);
         levels(n);
         logs(n);
