@@ -21,7 +21,7 @@ MAY_KNOW = {
     "filters": {"errors"},
     "interfaces": {"ctf"},
     "wire": {"uri", "errors"},
-    "logs": {"wire", "errors"},
+    "logs": {"wire", "errors", "filters"},
     "sources": {"log", "wire", *EVERYWHERE},
     "consumer": {"log", "sources", "wire", *EVERYWHERE},
     "sessiond": {

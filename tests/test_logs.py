@@ -19,10 +19,12 @@ from twisted.logger import Logger, STDLibLogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet import logs
+from lttngnet.errors import WireError
 from lttngnet.logs.outlet import Outlet
 from lttngnet.logs.tracer import Tracer
 from lttngnet.wire.records import (
     ANSWER_LIMIT,
+    FIELDS,
     RECORD_LIMIT,
     SOCKET,
     Done,
@@ -38,6 +40,8 @@ from lttngnet.wire.records import (
 )
 
 ALL = (Rule("*"),)
+VALUES = ("2026-11-22 15:40:33,053", "sold out", "shop", "sell", 7, 20, 1, "MainThread")
+DICT = dict(zip(FIELDS, VALUES, strict=True))
 
 
 class Reader:
@@ -116,6 +120,37 @@ class OutletTests(SynchronousTestCase):
         self.addCleanup(theirs.close)
         self.outlet.want(ALL)
 
+    def sent(self, expression, level=20, **values):
+        """Tell whether a record passes a filter."""
+        self.outlet.want((Rule("shop", 10, False, expression),))
+        self.outlet.send("shop", level, self.event(1), tuple((DICT | values).values()))
+        return len(self.reader.records()) == 1
+
+    def test_filters(self):
+        for expression, passes in (
+            ('msg == "sold*" && lineno > 5', True),
+            ("lineno > 7", False),
+            ('threadName != "MainThread"', False),
+            (f"$ctx.vpid == {os.getpid()} && $ctx.vtid > 0", True),
+            (f'$ctx.procname == "{Path("/proc/self/comm").read_text().strip()}"', True),
+            ("$ctx.nothing == 0", False),
+        ):
+            self.assertEqual(self.sent(expression), passes, expression)
+        self.assertFalse(self.sent("lineno > 5", level=9))
+        self.assertTrue(self.sent("thread == 1", thread=(1 << 32) + 1))
+
+    def test_one_rule_is_enough(self):
+        for rules, passes in (
+            ((Rule("shop", 0, False, "lineno > 7"), Rule("s*")), True),
+            ((Rule("shop", 0, False, "lineno > 7"), Rule("s*", 30)), False),
+        ):
+            self.outlet.want(rules)
+            self.outlet.send("shop", 20, self.event(1), VALUES)
+            self.assertEqual(len(self.reader.records()), passes)
+
+    def test_no_filter(self):
+        self.assertRaises(WireError, self.outlet.want, (Rule("shop", 0, False, "lineno >"),))
+
     def event(self, size):
         return bytes(4) + bytes(12) + b"x" * size + b"\0"
 
@@ -125,7 +160,7 @@ class OutletTests(SynchronousTestCase):
         self.setUp()
         found = []
         for size, reads in steps:
-            self.outlet.send("shop", 20, self.event(size))
+            self.outlet.send("shop", 20, self.event(size), VALUES)
             if reads:
                 found += self.reader.records()
         self.outlet.finish()
@@ -139,21 +174,21 @@ class OutletTests(SynchronousTestCase):
     def test_last_word(self):
         """When the last rule is taken away from a full outlet, the number of lost records is still told."""
         for _ in range(10_000):
-            self.outlet.send("shop", 20, self.event(100))
+            self.outlet.send("shop", 20, self.event(100), VALUES)
         self.outlet.want(())
-        self.outlet.send("shop", 20, self.event(100))
+        self.outlet.send("shop", 20, self.event(100), VALUES)
         found = self.reader.records()
         self.assertEqual(len(found) - 1 + found[-1][0], 10_000)
         self.assertEqual(found[-1][3], b"")
 
     def test_nobody_reads(self):
         self.reader.channel.close()
-        self.outlet.send("shop", 20, self.event(100))
+        self.outlet.send("shop", 20, self.event(100), VALUES)
         self.outlet.finish()
 
     def test_missed(self):
         self.outlet.miss()
-        self.outlet.send("shop", 20, self.event(1))
+        self.outlet.send("shop", 20, self.event(1), VALUES)
         self.assertEqual([record[0] for record in self.reader.records()], [1])
 
 

@@ -10,7 +10,7 @@ from struct import Struct
 from threading import Event, Lock, Thread
 
 from lttngnet.errors import WireError
-from lttngnet.logs.outlet import Outlet, guard
+from lttngnet.logs.outlet import Outlet, guard, procname
 from lttngnet.wire.records import TALK_LIMIT, Done, Forget, Frames, Message, Ready, Register, Want, hear, say
 
 FIRST_PAUSE = 0.25
@@ -118,7 +118,7 @@ class Link:
                 talk.connect(os.fspath(self.path))
                 if _user(talk) not in (0, os.geteuid()):
                     raise PermissionError("what we log is no other user's business")
-                talk.sendall(say(Register(os.getpid(), _procname())))
+                talk.sendall(say(Register(os.getpid(), procname())))
                 while not self._over:
                     data, descriptors, _, _ = socket.recv_fds(talk, 1 << 16, 16, socket.MSG_CMSG_CLOEXEC)
                     if not data:
@@ -171,11 +171,3 @@ def _user(talk: socket.socket) -> int:
     """Return who is at the other end."""
     _, uid, _ = _CREDENTIALS.unpack(talk.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return int(uid)
-
-
-def _procname() -> str:
-    """Return the name of the process as the kernel has it, which is LTTng's context ``procname``."""
-    try:
-        return Path("/proc/self/comm").read_text(errors="replace").rstrip("\n")
-    except OSError:
-        return "python"

@@ -1,13 +1,18 @@
 """Where the records of this process leave it: one socket for each tracing session."""
 
 import contextlib
+import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock, get_native_id, local
+from typing import Any
 
-from lttngnet.wire.records import Rule, record
+from lttngnet.errors import CommandError, WireError
+from lttngnet.wire.records import FIELDS, U32, Rule, record
 
 RESERVE = 64 << 10
 """Bytes of the socket's buffer that records must not use, so that the last word always has room."""
@@ -16,6 +21,44 @@ NOTHING = sys.maxsize
 """A level that no record reaches."""
 
 _FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
+
+Test = Callable[[Sequence[Any]], bool]
+"""Whether values of the fields of a record satisfy a filter."""
+
+
+def _always(values: Sequence[Any]) -> bool:
+    return True
+
+
+def _test(expression: str) -> Test:
+    # Only who is asked to filter loads what can.
+    from lttngnet.filters import Value, matches, parse
+
+    try:
+        tree = parse(expression)
+    except CommandError as problem:
+        raise WireError(str(problem)) from None
+
+    def test(values: Sequence[Any]) -> bool:
+        fields: dict[str, Value] = {
+            name: value & U32 if isinstance(value, int) else value
+            for name, value in zip(FIELDS, values, strict=True)
+        }
+        contexts: dict[str, Value] = {"vpid": os.getpid(), "vtid": get_native_id()}
+        if "procname" in expression:
+            contexts["procname"] = procname()
+        return matches(tree, fields, contexts)
+
+    return test
+
+
+def procname() -> str:
+    """Return the name of the process as the kernel has it, which is LTTng's context ``procname``."""
+    try:
+        return Path("/proc/self/comm").read_text(errors="replace").rstrip("\n")
+    except OSError:
+        return "python"
 
 
 class Guard(local):
@@ -56,11 +99,21 @@ class Outlet:
         self.want(())
 
     def want(self, rules: tuple[Rule, ...]) -> None:
-        """Take other rules; when this returns, no record is on its way that the former let pass alone."""
+        """Take other rules; when this returns, no record is on its way that the former let pass alone.
+
+        Raises:
+            WireError: a filter is none.
+        """
+        holds = {rule.filter: _test(rule.filter) for rule in rules if rule.filter}
 
         @lru_cache(maxsize=4096)
         def wants(logger: str, level: int) -> bool:
-            return any(rule.admits(level) and rule.covers(logger) for rule in rules)
+            return bool(tests(logger, level))
+
+        @lru_cache(maxsize=4096)
+        def tests(logger: str, level: int) -> tuple[Test, ...]:
+            found = [rule for rule in rules if rule.admits(level) and rule.covers(logger)]
+            return tuple(holds.get(rule.filter, _always) for rule in found)
 
         @lru_cache(maxsize=4096)
         def floor(logger: str) -> int:
@@ -69,14 +122,22 @@ class Outlet:
         with self._lock:
             self.rules = rules
             self.wants = wants
+            self._tests = tests
             self.floor = floor
             if not rules:
                 self._last_word()
 
-    def send(self, logger: str, level: int, event: bytes) -> None:
-        """Send a record, or count it as lost. Records of a lost socket are not counted: nobody asks."""
+    def send(self, logger: str, level: int, event: bytes, values: Sequence[Any]) -> None:
+        """Send a record, or count it as lost. Records of a lost socket are not counted: nobody asks.
+
+        Args:
+            logger: its name.
+            level: of the record.
+            event: its fields as bytes …
+            values: … and as filters look at them, in the order of `FIELDS`.
+        """
         with self._lock:
-            if not self.wants(logger, level):
+            if not any(test(values) for test in self._tests(logger, level)):
                 return
             if self._rest or self._missed:
                 self._settle()

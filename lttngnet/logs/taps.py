@@ -8,9 +8,11 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from lttngnet.wire.records import event
-
 _LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "critical": 50}
+
+
+Fields = tuple[str, str, str, str, int, int, int, str]
+"""Values of an event's fields, in the order of `lttngnet.wire.records.FIELDS`."""
 
 
 class Recorder(Protocol):
@@ -19,7 +21,7 @@ class Recorder(Protocol):
     def floor(self, logger: str) -> int:
         """Return the lowest level that is wanted of a logger."""
 
-    def emit(self, logger: str, level: int, fields: Callable[[Any], bytes], subject: Any) -> None:
+    def emit(self, logger: str, level: int, fields: Callable[[Any], Fields], subject: Any) -> None:
         """Record ``fields(subject)`` where it is wanted. Never raises."""
 
 
@@ -121,14 +123,14 @@ def _forget_levels() -> None:
     logging.Logger("").setLevel(logging.NOTSET)
 
 
-def _of_logging(record: logging.LogRecord) -> bytes:
+def _of_logging(record: logging.LogRecord) -> Fields:
     try:
         msg = record.getMessage()
     except Exception:  # the program's own mistake, which its handlers report
         msg = f"{record.msg!r} % {record.args!r}"
     if record.exc_info and record.exc_info[0]:
         msg = "\n".join((msg, *_lines(record.exc_info)))
-    return event(
+    return (
         _asctime(record.created),
         msg,
         record.name,
@@ -144,11 +146,11 @@ def _lines(exc_info: Any) -> list[str]:
     return "".join(traceback.format_exception(*exc_info)).splitlines()
 
 
-def _of_twisted(said: Any) -> bytes:
+def _of_twisted(said: Any) -> Fields:
     from twisted.logger import eventAsText
 
     thread = threading.current_thread()
-    return event(
+    return (
         _asctime(said.get("log_time") or time.time()),
         eventAsText(said, includeTimestamp=False, includeSystem=False),
         said.get("log_namespace") or "",

@@ -8,7 +8,8 @@ from typing import Any
 
 from lttngnet.logs.link import Link
 from lttngnet.logs.outlet import NOTHING, Outlet, guard
-from lttngnet.logs.taps import LoggingTap, TwistedTap
+from lttngnet.logs.taps import Fields, LoggingTap, TwistedTap
+from lttngnet.wire.records import event
 
 GRACE = 0.1
 """Seconds that a forked child may take to become another program (exec) before it registers for itself."""
@@ -64,7 +65,7 @@ class Tracer:
         """Return the lowest level that a session wants of a logger."""
         return min((outlet.floor(logger) for outlet in self._outlets), default=NOTHING)
 
-    def emit(self, logger: str, level: int, fields: Callable[[Any], bytes], subject: Any) -> None:
+    def emit(self, logger: str, level: int, fields: Callable[[Any], Fields], subject: Any) -> None:
         """Send ``fields(subject)`` to the sessions that want it. Never raises, never waits.
 
         There is one wait: the first record of a forked child, if its parent was traced, waits for the
@@ -80,9 +81,10 @@ class Tracer:
                     self._settle()
                 wanting = [outlet for outlet in self._outlets if outlet.wants(logger, level)]
                 if wanting:
-                    event = fields(subject)
+                    values = fields(subject)
+                    data = event(*values)
                     for outlet in wanting:
-                        outlet.send(logger, level, event)
+                        outlet.send(logger, level, data, values)
             except Exception:  # such as a text that cannot be made: the program is not to suffer from it
                 self._miss(logger, level)
 

@@ -27,7 +27,7 @@ from lttngnet.errors import WireError
 SOCKET = "lttngnet-python.sock"
 """Name of the session daemon's socket in its run directory."""
 
-PROTOCOL = 1
+PROTOCOL = 2
 """What both sides of the talk must agree on: of one package, but perhaps not of one version."""
 
 TALK_LIMIT = 1 << 20
@@ -54,6 +54,13 @@ RECORD = Struct(
 )  # records lost on this socket so far, CLOCK_MONOTONIC in ns, thread (as the kernel counts)
 NUMBERS = Struct("=III")  # lineno, int_loglevel, thread (as Python counts, its lower half)
 U32 = 0xFFFF_FFFF
+
+FIELDS = (
+    *("asctime", "msg", "logger_name", "funcName"),
+    *("lineno", "int_loglevel", "thread"),
+    "threadName",
+)
+"""The fields of the CTF event, which `event` takes in this order."""
 
 
 # ---- frames
@@ -187,11 +194,13 @@ class Rule:
         name: of the logger; ``*`` in it stands for any text, ``\*`` for the star.
         level: the lowest `int_loglevel` wanted.
         only: no other level than this is wanted.
+        filter: an expression (`lttngnet.filters`) that has to hold as well, or empty.
     """
 
     name: str
     level: int = 0
     only: bool = False
+    filter: str = ""
 
     def covers(self, logger: str) -> bool:
         """Tell whether the logger is meant. A logger's children are not, unless a star says so."""
