@@ -11,21 +11,21 @@ INSTALLED := $(VENV)/installed
 
 .PHONY: demo test soak lint venv clean
 
-demo: $(INSTALLED)-kernel
+demo: $(INSTALLED)-kernel,ust
 	@$(VENV)/bin/python -m lttngnet.demo
 
-test: $(INSTALLED)-kernel,test
+test: $(INSTALLED)-kernel,ust,test
 	@$(VENV)/bin/python -m tests
 
-soak: $(INSTALLED)-kernel,test
+soak: $(INSTALLED)-kernel,ust,test
 	@LTTNGNET_SOAK=$${LTTNGNET_SOAK:-5} $(VENV)/bin/python -m tests tests.soak
 
-lint: $(INSTALLED)-kernel,test,dev
+lint: $(INSTALLED)-kernel,ust,test,dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
-venv: $(INSTALLED)-kernel
+venv: $(INSTALLED)-kernel,ust
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

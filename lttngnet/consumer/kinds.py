@@ -6,6 +6,7 @@ from typing import Any
 KINDS = {
     "kernel": "lttngnet.sources.ftrace.source:KernelSource",
     "python": "lttngnet.sources.records:RecordsSource",
+    "userspace": "lttngnet.sources.ust.source:UstSource",
 }
 
 
