@@ -1,28 +1,59 @@
-"""``python -m tests [test …]``: trial, and a closing line that counts what passed, failed and was skipped."""
+"""``python -m tests [test …]``: trial, and a closing line that counts what passed, failed and was skipped.
 
+All tests run in several processes, but for those that measure times, or trace whatever the machine does:
+these run alone afterwards. Tests that are named all run in one process.
+"""
+
+import os
 import re
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
+
+ALONE = ("tests.soak.", "tests.interop.test_kernel")
+EACH = 2  # processes for a processor: they mostly wait for others that they started
+MOST = 4  # processes
 
 _COUNT = re.compile(r"(\w+)=(\d+)")
 _PASSED = ("successes", "expectedFailures")
 _FAILED = ("failures", "errors", "unexpectedSuccesses")
 
 
-def main() -> int:
-    """Run trial, and return its exit status."""
-    command = [sys.executable, "-m", "twisted.trial", *(sys.argv[1:] or ["tests"])]
+def modules() -> list[str]:
+    """Return the names of all modules of tests."""
+    here = Path(__file__).parent
+    paths = sorted(path.relative_to(here).with_suffix("") for path in here.rglob("test_*.py"))
+    return [".".join((here.name, *path.parts)) for path in paths]
+
+
+def run(*words: str) -> tuple[int, Counter[str]]:
+    """Run trial; return its exit status, and how many tests came to each end."""
     verdict = ""
+    command = [sys.executable, "-m", "twisted.trial", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as trial:
         assert trial.stdout is not None
         for line in trial.stdout:
             print(line, end="", flush=True)
             if line.startswith(("PASSED", "FAILED")):
                 verdict = line
-    counts = {key: int(number) for key, number in _COUNT.findall(verdict)}
-    passed, failed = (sum(counts.get(key, 0) for key in keys) for keys in (_PASSED, _FAILED))
-    print(f"tests: {passed} passed, {failed} failed, {counts.get('skips', 0)} skipped")
-    return trial.returncode or (0 if verdict else 1)
+    counts = Counter({key: int(number) for key, number in _COUNT.findall(verdict)})
+    return trial.returncode or (0 if verdict else 1), counts
+
+
+def main() -> int:
+    """Run the tests, and return the exit status."""
+    if sys.argv[1:]:
+        runs = [run(*sys.argv[1:])]
+    else:
+        together = [name for name in modules() if not name.startswith(ALONE)]
+        alone = [name for name in modules() if name.startswith(ALONE)]
+        workers = min(MOST, EACH * (os.cpu_count() or 1))
+        runs = [run(f"-j{workers}", *together), run("--temp-directory=_trial_temp-alone", *alone)]
+    counts = sum((each for _, each in runs), Counter[str]())
+    passed, failed = (sum(counts[key] for key in keys) for keys in (_PASSED, _FAILED))
+    print(f"tests: {passed} passed, {failed} failed, {counts['skips']} skipped")
+    return max(status for status, _ in runs)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,13 @@ class RfcMixin:
 
     def leave(self):
         """Remove the instance of a test that failed, which would go on recording."""
-        for path in INSTANCES.glob("lttng-session1-*"):
+        for path in self.instances():
             Tracefs.find().remove(Instance(path))
+
+    def instances(self):
+        """Return those of our session daemon: the kernel has one tracefs for all who run at the same time."""
+        namespace = Path(f"/proc/{self.space.first_process}/ns/pid").stat().st_ino
+        return list(INSTANCES.glob(f"lttng-session1-*.{namespace}"))
 
     def lttng(self, line):
         return self.space.run(program("lttngnet"), *line.split())
@@ -65,7 +70,7 @@ class RfcMixin:
     def test_the_example(self):
         for line in ("create session1", "enable-consumer net://127.0.0.1", "enable-event -a -k", "start"):
             self.lttng(line)
-        (path,) = INSTANCES.glob("lttng-session1-*")
+        (path,) = self.instances()
         self.space.run("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={WRITES}")
         written = time.time_ns()
         (path / "trace_marker").write_text(f"written at {written}\n")
@@ -87,7 +92,7 @@ class RfcMixin:
         for cpu in {cpu for _, cpu, *_ in events}:
             stamps = [stamp for _, of, stamp, _ in events if of == cpu]
             self.assertEqual(stamps, sorted(stamps))
-        self.assertEqual(list(INSTANCES.glob("lttng-session1-*")), [])
+        self.assertEqual(self.instances(), [])
         self.assertEqual(self.leaves(), self.expected())
 
     def leaves(self):

@@ -14,6 +14,7 @@ from uuid import UUID
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.sources.ftrace import convert as with_stdlib
+from lttngnet.sources.ftrace import preamble
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.names import lttng_event_name
@@ -108,6 +109,7 @@ def babeltrace_text(metadata, packets):
 class RecordedTests(SynchronousTestCase):
     @skipIf(with_numpy is None, "numpy is not installed")
     def check_same_bytes(self, name):
+        self.patch(preamble, "creation_datetime", lambda: "20261122T120000+0000")
         metadata, packets = trace(name, with_stdlib.convert)
         other_metadata, other_packets = trace(name, with_numpy.convert)
         self.assertEqual(packets, other_packets)
