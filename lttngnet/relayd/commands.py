@@ -35,7 +35,6 @@ from lttngnet.wire.relay import (
 )
 
 NOTHING_PENDING, PENDING, UNKNOWN_STREAM = Status(0), Status(1), 0xFFFFFFFF
-ROTATED_AT_ONCE = 16  # streams; each makes files
 
 Parts = Generator[None, None, Answer]
 
@@ -63,9 +62,9 @@ def add_stream(session: Session, payload: bytes) -> Answer:
     return StreamAdded(stream.handle, Code.OK)
 
 
-def streams_sent(session: Session, payload: bytes) -> Answer:
+def streams_sent(session: Session, payload: bytes) -> Parts:
     """Let viewers know of the streams."""
-    session.publish()
+    yield from session.publish()
     return OK
 
 
@@ -146,8 +145,8 @@ def create_trace_chunk(session: Session, payload: bytes) -> Answer:
 def rotate_streams(session: Session, payload: bytes) -> Parts:
     """Move streams to that chunk."""
     wanted = RotateStreams.unpack(payload)
-    for start in range(0, max(1, len(wanted.positions)), ROTATED_AT_ONCE):
-        session.rotate(wanted.new_chunk, wanted.positions[start : start + ROTATED_AT_ONCE])
+    for position in wanted.positions or (None,):
+        session.rotate(wanted.new_chunk, (position,) if position else ())
         yield
     return OK
 

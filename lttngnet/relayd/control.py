@@ -56,6 +56,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         )
         self._control = relay_control(self._relay)
         self._clock = clock
+        self._rounds = store.rounds
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._parts: Iterator[None] | None = None  # of a command that takes long
         self._refusals = 0
@@ -65,7 +66,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         """Say who is there."""
         self.log.info("Control connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
-        self._turns = Turns(self.transport, self._clock)
+        self._turns = Turns(self._rounds, self.transport)
         self.transport.registerProducer(self, True)
         self.setTimeout(PATIENCE)
 
@@ -75,7 +76,6 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the session after what was said before; what its data connection has for it still arrives."""
-        self._peers.leave()
         self.setTimeout(None)
         self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
@@ -98,8 +98,11 @@ class ControlChannel(Protocol, TimeoutMixin):
             self._confess()
 
     def _leave(self) -> Iterator[None]:
+        self._peers.leave()  # not before: what is left of those who are gone counts as well
         self._open = False
         self._control.lost()
+        self.setTimeout(None)  # that was set by what was carried out after the connection was gone
+        del self._control, self._relay  # which know us: nothing is left for `lttngnet.relayd.garbage`
         yield
 
     # ------------------------------------------------------------ answers that nobody reads
@@ -231,7 +234,7 @@ class ControlFactory(Factory):
 
     Args:
         store: of all sessions.
-        clock: the reactor; without it nothing is waited for, and everything is done at once.
+        clock: the reactor; without it nothing is waited for.
         peers: counts the connections.
     """
 

@@ -6,7 +6,7 @@ A session has one data connection at a time, so a stranger spoils nothing that i
 
 from collections.abc import Iterator
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -28,9 +28,8 @@ class DataChannel(Protocol):
     log = ChannelLogger()
     transport: IConnection
 
-    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None) -> None:
         self._store = store
-        self._clock = clock
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._packets = Packets()
         self._session: Session | None = None
@@ -40,7 +39,7 @@ class DataChannel(Protocol):
         """Say who is there."""
         self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
-        self._turns = Turns(self.transport, self._clock)
+        self._turns = Turns(self._store.rounds, self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Write every piece of a packet that came."""
@@ -48,7 +47,6 @@ class DataChannel(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Abort the session if the rest of a packet will never come."""
-        self._peers.leave()
         self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
@@ -70,6 +68,7 @@ class DataChannel(Protocol):
             self._hang_up("a defect of ours")
 
     def _leave(self) -> Iterator[None]:
+        self._peers.leave()  # not before: what is left of those who are gone counts as well
         self._open = False
         session = self._session
         if session is not None:
@@ -102,11 +101,10 @@ class DataFactory(Factory):
 
     noisy = False
 
-    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None) -> None:
         self._store = store
-        self._clock = clock
         self._peers = peers
 
     def buildProtocol(self, addr: IAddress | None) -> DataChannel:
         """Return the channel of a new connection."""
-        return DataChannel(self._store, self._clock, self._peers)
+        return DataChannel(self._store, self._peers)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from automat import NoTransition
-from twisted.internet.interfaces import IAddress, IConsumer, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -18,6 +18,7 @@ from lttngnet.log import ChannelLogger
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.position import Extent
 from lttngnet.relayd.store.store import Store
+from lttngnet.relayd.turns import IConnection, Turns
 from lttngnet.relayd.viewer import Guest, live_viewer
 from lttngnet.relayd.viewing import Viewing
 from lttngnet.wire import viewer as wire
@@ -27,71 +28,64 @@ from lttngnet.wire.listing import SessionList
 PIECE = 1 << 18  # bytes that are read at once from a file
 
 
-class IViewerTransport(ITCPTransport, IConsumer, IPushProducer):
-    """A transport that says when its peer does not read, and that can stop to read itself."""
-
-
 @implementer(IPushProducer)
 class ViewerChannel(Protocol):
     """Serves one viewer. What it is told is judged by `live_viewer`."""
 
     log = ChannelLogger()
-    transport: IViewerTransport
+    transport: IConnection
 
     def __init__(self, store: Store, numbers: Iterator[int], peers: Peers | None = None) -> None:
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._requests = Requests()
         self._viewer = live_viewer(Guest(self._reply, self._hang_up, Viewing(store), numbers))
         self._rest: Extent | None = None  # what is still to be sent of a file
-        self._is_paused = False
+        self._rounds = store.rounds
         self._is_open = True
 
     def connectionMade(self) -> None:
         """Say who is there."""
         self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
+        self._turns = Turns(self._rounds, self.transport)
         self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
         """Answer every question that is whole now, in order."""
-        self._requests.receive(data)
-        self._serve()
+        self._turns.do(self._answer(data))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Detach the viewer from its sessions."""
-        self._peers.leave()
         self._is_open = False
-        self._viewer.lost()
+        self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     # ------------------------------------------------------------ the viewer does not read, or does again
 
     def pauseProducing(self) -> None:
         """Answer nothing more, and read no more questions."""
-        self._is_paused = True
-        self.transport.pauseProducing()
+        self._turns.hold()
 
     def resumeProducing(self) -> None:
         """Go on."""
-        self._is_paused = False
-        self.transport.resumeProducing()
-        self._serve()
+        self._turns.go_on()
 
     def stopProducing(self) -> None:
-        """The connection is over."""
-        self._is_paused = True
+        """Do nothing: the connection is gone, and `connectionLost` is next."""
 
     # ------------------------------------------------------------ questions and answers
 
-    def _serve(self) -> None:
+    def _answer(self, data: bytes) -> Iterator[None]:
+        self._requests.receive(data)
         try:
-            while self._is_open and not self._is_paused:
+            while self._is_open:
                 if self._rest is not None:
                     self._send_piece(self._rest)
                 elif (question := self._requests.next()) is not None:
                     self._hear(question)
                 else:
                     return
+                yield
         except UnknownCommand as mistake:
             self._reply(wire.Status(Code.UNKNOWN))
             self._hang_up(str(mistake))
@@ -124,6 +118,12 @@ class ViewerChannel(Protocol):
             case wire.GetMetadata():
                 self._viewer.metadata(question)
 
+    def _leave(self) -> Iterator[None]:
+        self._peers.leave()
+        self._viewer.lost()
+        del self._viewer  # which knows us: nothing is left for `lttngnet.relayd.garbage`
+        yield
+
     def _reply(self, answer: wire.Answer | SessionList, body: Extent | None = None) -> None:
         self._rest = body
         self.transport.write(answer.pack())
@@ -137,6 +137,7 @@ class ViewerChannel(Protocol):
     def _hang_up(self, why: str) -> None:
         self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
         self._is_open = False
+        self._turns.leave_alone()
         self.transport.unregisterProducer()
         self.transport.loseConnection()
         self._viewer.hung_up()

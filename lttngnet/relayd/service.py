@@ -23,6 +23,7 @@ from lttngnet.log import ChannelLogger, Logger, set_verbosity
 from lttngnet.relayd.configuration import SocketOptions, socket_options
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.garbage import Garbage
 from lttngnet.relayd.health import HealthSocket, Part, Pulse, health_path
 from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.options import Options, cannot_start
@@ -34,6 +35,9 @@ from lttngnet.relayd.store.tree import FOLDER_MODE
 from lttngnet.startup import callers_umask, end_by_signal
 
 __all__ = ["Options", "makeService"]
+
+AT_ONCE = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+"""An answer does not wait for the peer to acknowledge the one before, which may take 40 ms."""
 
 log = ChannelLogger("lttngnet.relayd.service")
 
@@ -225,15 +229,16 @@ def makeService(options: Options) -> RelayDaemon:
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
     factories = {
         "control": ControlFactory(store, reactor, peers),
-        "data": DataFactory(store, reactor, peers),
+        "data": DataFactory(store, peers),
         "live": ViewerFactory(store, peers),
     }
     for what, factory in factories.items():
         factory.noisy = options["verbose"] > 1
         endpoint = serverFromString(reactor, options[f"{what}-port"])
-        options_of_peers = () if what == "live" else socket_options(os.environ)
+        options_of_peers = [AT_ONCE, *(() if what == "live" else socket_options(os.environ))]
         Listening(what, endpoint, factory, peers, reactor, options_of_peers).setServiceParent(daemon)
     Pulse(reactor).setServiceParent(daemon)
+    Garbage(reactor).setServiceParent(daemon)
     health = partial(health_path, os.environ, os.geteuid())
     HealthSocket(reactor, health, options["group"], daemon.ailing).setServiceParent(daemon)
     return daemon

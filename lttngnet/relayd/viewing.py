@@ -85,7 +85,7 @@ class Attachment:
 
     def flags(self, trace: Trace) -> Flags:
         """Return what the viewer should ask for before it reads more of that trace."""
-        metadata = self.told.get(trace.metadata.handle) if trace.metadata else None
+        metadata = None if trace.metadata is None else self.told.get(trace.metadata)
         is_due = isinstance(metadata, MetadataPosition) and metadata.is_due
         return (Flags.NEW_METADATA if is_due else Flags.NONE) | (
             Flags.NEW_STREAMS if self.has_new_streams else Flags.NONE

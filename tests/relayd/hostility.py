@@ -33,7 +33,7 @@ class WatchedRelay(Relay):
         self.peers = Peers(NO_LIMIT)
         self.store = Store(self.output, clock=lambda: 0.0, open_files=open_files_limit, reactor=self.clock)
         self.control = ControlFactory(self.store, self.clock, self.peers)
-        self.data = DataFactory(self.store, self.clock, self.peers)
+        self.data = DataFactory(self.store, self.peers)
         self.live = ViewerFactory(self.store, self.peers)
         self._before = open_files()
 
@@ -47,6 +47,7 @@ class WatchedRelay(Relay):
         found = {
             "sessions": self.store.sessions,
             "chunks": self.store._chunks._chunks,
+            "deleted chunks": self.store._chunks._deleting,
             "files": len(self.store._pool),
             "descriptors": max(0, open_files() - self._before),  # other tests' garbage may have gone
             "calls": self.clock.getDelayedCalls(),

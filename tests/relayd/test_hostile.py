@@ -6,7 +6,6 @@ from errno import ENOSPC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,13 +15,13 @@ from lttngnet.relayd.peers import Peers, peers_limit
 from lttngnet.relayd.store import files as files_module
 from lttngnet.relayd.store import pairing, session, store, stream
 from lttngnet.relayd.store.session import WAIT_FOR_DATA
-from lttngnet.relayd.turns import TURN, Turns
+from lttngnet.relayd.turns import TURN
 from lttngnet.wire import framing
 from lttngnet.wire import relay as wire
 from lttngnet.wire.framing import Commands
 from lttngnet.wire.relay import METADATA_PART, Command, CommandHeader, MetadataHeader, command
 from tests.captures import scenarios
-from tests.relayd.hostility import HastyClock, WatchedRelay, defects
+from tests.relayd.hostility import WatchedRelay, defects
 from tests.relayd.replaying import utc
 from tests.relayd.talking import PATH, Client, packet
 
@@ -363,43 +362,6 @@ class PeersTests(SynchronousTestCase):
 
     def test_limit(self):
         self.assertEqual([peers_limit(1024, 512), peers_limit(100, 90)], [464, 48])
-
-
-class TurnsTests(SynchronousTestCase):
-    def setUp(self):
-        self.transport, self.clock, self.done = StringTransport(), HastyClock(STEP), []
-        self.turns = Turns(self.transport, self.clock)
-
-    def steps(self, *names):
-        for name in names:
-            self.done.append(name)
-            yield
-
-    def test_a_short_job_is_one_turn(self):
-        self.turns.do(self.steps("a"))
-        self.assertEqual((self.done, self.transport.producerState), (["a"], "producing"))
-
-    def test_a_long_job_lets_others_in(self):
-        self.turns.do(self.steps(*range(9)))
-        self.assertEqual((len(self.done), self.transport.producerState), (2, "paused"))
-        self.turns.do(self.steps("next"))
-        while self.clock.getDelayedCalls():
-            self.clock.advance(0)
-        self.assertEqual((self.done, self.transport.producerState), ([*range(9), "next"], "producing"))
-
-    def test_the_end_comes_after_all_that_was_said(self):
-        self.turns.do(self.steps(*range(9)))
-        self.turns.end(self.steps("end"))
-        while self.clock.getDelayedCalls():
-            self.clock.advance(0)
-        self.assertEqual(self.done, [*range(9), "end"])
-
-    def test_the_end_of_who_is_held(self):
-        self.turns.hold()
-        self.turns.do(self.steps("a"))
-        self.assertEqual(self.done, [])
-        self.turns.end(self.steps("end"))
-        self.assertEqual(self.done, ["a", "end"])
 
 
 def messages():

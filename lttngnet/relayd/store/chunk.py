@@ -1,18 +1,25 @@
 """Trace chunks: the folders that the streams of a session write to, one after the other.
 
 A chunk is shared by all connections of one session of a session daemon. While anything refers to it, it
-exists; when the last reference goes, what its close command says is done.
+exists; when the last reference goes, what its close command says is done. One that is to be deleted is set
+aside under a name of its own, and exists until the last of its files is gone.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import PurePosixPath
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from lttngnet.log import Logger
 from lttngnet.relayd.store.layout import chunk_datetime
 from lttngnet.relayd.store.pool import Descriptor, Pool
+from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import CloseCommand
 
+DELETED_AT_ONCE = 8  # files
 ROOT = PurePosixPath()  # the folder of the session itself
 OLD = PurePosixPath(".tmp_old_chunk")
 NEW = PurePosixPath(".tmp_new_chunk")
@@ -29,7 +36,7 @@ class Chunk:
         created: seconds since the epoch.
         override: see below.
         folder: where it begins; None for a folder that is named as the chunk.
-        gone: told when the last reference goes.
+        gone: told when the last reference goes, and what is left of the chunk is to be deleted.
 
     Attributes:
         number: as the session daemon counts.
@@ -45,7 +52,7 @@ class Chunk:
         created: int,
         override: str,
         folder: PurePosixPath | None,
-        gone: Callable[["Chunk"], None],
+        gone: Callable[["Chunk", Iterator[None]], None],
     ) -> None:
         self.number = number
         self.override = override
@@ -57,7 +64,7 @@ class Chunk:
         self._gone = gone
         self._users = 0
         self._began = chunk_datetime(created)
-        self._files: set[PurePosixPath] = set()
+        self._files: dict[PurePosixPath, set[str]] = {}  # names, by folder
         self.folder = PurePosixPath(self.name) if folder is None else folder
         if self.folder != ROOT:
             self._tree.make(session / self.folder)
@@ -77,7 +84,7 @@ class Chunk:
     def create(self, path: PurePosixPath) -> Descriptor:
         """Make a file in the chunk and return its descriptor. Raises OSError."""
         descriptor = self._pool.create(lambda: self._session / self.folder / path)
-        self._files.add(path)
+        self._files.setdefault(path.parent, set()).add(path.name)
         return descriptor
 
     def require(self, path: PurePosixPath) -> None:
@@ -101,7 +108,7 @@ class Chunk:
         if ROOT in (folder, self.folder):  # the session's folder has more in it than this chunk
             if folder != ROOT:
                 self._tree.make(new)
-            for top in sorted({file.parts[0] for file in self._files}):
+            for top in sorted(self._tops()):
                 self._tree.rename(old / top, new / top)
             if self.folder != ROOT:
                 self._tree.remove_empty(old)
@@ -127,23 +134,33 @@ class Chunk:
     def release(self) -> None:
         """Refer to the chunk no more."""
         self._users -= 1
-        if not self._users:
-            self._gone(self)
+        if self._users:
+            return
+        if self._command is CloseCommand.DELETE:
+            with suppress(OSError):  # what somebody else has moved is deleted as far as it is there
+                self.move(PurePosixPath(f".tmp_deleted_{uuid4().hex}"))
+            self._gone(self, self._delete())
+        else:
+            self._gone(self, iter(()))
             if self._command is CloseCommand.MOVE_TO_COMPLETED:
                 self.move(ARCHIVES / self.closed_name)
-            elif self._command is CloseCommand.DELETE:
-                self._delete()
 
-    def _delete(self) -> None:
+    def _tops(self) -> set[str]:
+        """Return the names of the files and folders that lie in the chunk's folder itself."""
+        tops = {folder.parts[0] for folder in self._files if folder != ROOT}
+        return tops | self._files.get(ROOT, set())
+
+    def _delete(self) -> Iterator[None]:
         home = self._session / self.folder
-        names: dict[PurePosixPath, list[str]] = {}
-        for file in self._files:
-            names.setdefault(file.parent, []).append(file.name)
-        for folder, those in names.items():
-            self._tree.unlink(home / folder, those)
-        folders = {folder for file in self._files for folder in file.parents} - {ROOT}
+        for folder, names in self._files.items():
+            left = iter(names)
+            while some := list(islice(left, DELETED_AT_ONCE)):
+                self._tree.unlink(home / folder, some)
+                yield
+        folders = {above for folder in self._files for above in (folder, *folder.parents)} - {ROOT}
         for folder in sorted(folders, key=lambda folder: -len(folder.parts)):
             self._tree.remove_empty(home / folder)
+            yield
         if self.folder != ROOT:
             self._tree.remove_empty(home)
 
@@ -164,10 +181,19 @@ class Tracing:
 
 
 class Chunks:
-    """The trace chunks that something refers to."""
+    """The trace chunks that something refers to.
 
-    def __init__(self, pool: Pool) -> None:
+    Args:
+        pool: of open files.
+        rounds: gives the turns in which chunks are deleted.
+    """
+
+    log = Logger()
+
+    def __init__(self, pool: Pool, rounds: Rounds) -> None:
         self._pool = pool
+        self._rounds = rounds
+        self._deleting: Counter[tuple[Tracing, int]] = Counter()
         self._chunks: dict[tuple[Tracing, int], Chunk] = {}
 
     def find(self, tracing: Tracing, number: int) -> Chunk | None:
@@ -188,10 +214,27 @@ class Chunks:
             created,
             override,
             folder,
-            lambda chunk: self._forget(tracing, chunk),
+            lambda chunk, rest: self._gone(tracing, chunk, rest),
         )
         self._chunks[tracing, number] = chunk
         return chunk
 
-    def _forget(self, tracing: Tracing, chunk: Chunk) -> None:
-        del self._chunks[tracing, chunk.number]
+    def exists(self, tracing: Tracing, number: int) -> bool:
+        """Tell whether anything refers to a chunk, or something of it is still to be deleted."""
+        return (tracing, number) in self._chunks or (tracing, number) in self._deleting
+
+    def _gone(self, tracing: Tracing, chunk: Chunk, rest: Iterator[None]) -> None:
+        which = tracing, chunk.number
+        del self._chunks[which]
+        self._deleting[which] += 1
+        self._rounds.do(self._delete(which, rest))
+
+    def _delete(self, which: tuple[Tracing, int], rest: Iterator[None]) -> Iterator[None]:
+        try:
+            yield from rest
+        except OSError as problem:
+            self.log.error("Chunk {number} is not deleted: {problem}", number=which[1], problem=problem)
+        finally:
+            self._deleting[which] -= 1
+            if not self._deleting[which]:
+                del self._deleting[which]

@@ -4,6 +4,7 @@ A tracing session of a session daemon comes as one or more of these, one for eac
 processes; they share the trace chunks.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from lttngnet.relayd.store.pairing import Waiting
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trace import Trace
 from lttngnet.relayd.store.trail import FILES_KEPT
+from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
 
 STREAMS_LIMIT = 1 << 16  # of a session; one ROTATE_STREAMS may name about as many
@@ -80,6 +82,7 @@ class Session:
         handles: gives streams their numbers.
         trace_numbers: gives traces theirs.
         gone: told when nothing is left of the session.
+        rounds: gives the turns in which it ends.
         clock: of the reactor; None waits for ever.
 
     Attributes:
@@ -98,6 +101,7 @@ class Session:
         handles: Iterator[int],
         trace_numbers: Iterator[int],
         gone: Callable[["Session"], None],
+        rounds: Rounds,
         clock: IReactorTime | None = None,
     ) -> None:
         self.facts = facts
@@ -112,12 +116,17 @@ class Session:
         self._traces: dict[PurePosixPath, Trace] = {}
         self._trace_numbers = trace_numbers
         self._gone = gone
+        self._rounds = rounds
+        self._unpublished: dict[int, Stream] = {}
+        self._doomed: deque[Stream] = deque()  # nobody can name them any more; still to be closed
         self._clock = clock
         self._look: IDelayedCall | None = None  # whether more has come, once the control connection is gone
         self._waiting = Waiting()
         self._is_fed = False  # whether it has a data connection …
         self._was_fed = False  # … and whether it ever had one
+        self._is_ending = False
         self._has_ended = False
+        self._is_gone = False
 
     @property
     def has_ended(self) -> bool:
@@ -143,7 +152,7 @@ class Session:
         name = names.component(wanted.channel, "stream name")
         path = self.facts.place(wanted.path)
         limits = (wanted.tracefile_size, wanted.tracefile_count)
-        if len(self.streams) >= STREAMS_LIMIT:
+        if len(self.streams) + len(self._doomed) >= STREAMS_LIMIT:
             raise Refusal(Code.NOMEM, f"session {self.facts.number} has {STREAMS_LIMIT} streams already")
         kept = FILES_KEPT if self.facts.live_timer else 1
         trace = self._traces.get(path) or Trace(next(self._trace_numbers), kept)
@@ -164,16 +173,20 @@ class Session:
             raise Refusal(Code.UNKNOWN, f"session {self.facts.number} has no trace chunk now")
         stream.open(self._chunk)
         self.streams[stream.handle] = stream
+        self._unpublished[stream.handle] = stream
         self._traces[stream.path] = stream.trace
         stream.trace.add(stream)
 
-    def publish(self) -> None:
+    def publish(self) -> Iterator[None]:
         """Let viewers know of all streams."""
-        for stream in self.streams.values():
-            if not stream.published:
+        new, self._unpublished = self._unpublished, {}
+        for handle, stream in new.items():
+            if handle in self.streams:  # and was not closed
                 stream.published = True
+                stream.trace.publish(stream)
                 for watcher in self.watchers:
                     watcher.published(stream)
+            yield
 
     def begin_check(self) -> None:
         """Forget which streams were asked for pending data."""
@@ -261,8 +274,8 @@ class Session:
         return tracing.path / ARCHIVES / chunk.closed_name if has_rotated else tracing.path
 
     def chunk_exists(self, number: int) -> bool:
-        """Tell whether anything refers to a chunk."""
-        return self._chunks.find(self.facts.tracing, number) is not None
+        """Tell whether there is a chunk, or something of it is still to be deleted."""
+        return self._chunks.exists(self.facts.tracing, number)
 
     # ------------------------------------------------------------ the end
 
@@ -287,10 +300,17 @@ class Session:
 
         What does not come ends with its data connection, or when nothing has come for `WAIT_FOR_DATA`.
         """
-        if self._has_ended:
-            return
-        for stream in list(self.streams.values()):
-            self._quietly(stream.finish)
+        if not self._is_ending:
+            self._is_ending = True
+            self._rounds.do(self._end())
+
+    def _end(self) -> Iterator[None]:
+        ending = deque(self.streams.values())  # each is let go of in its turn: to free many takes long
+        while ending:
+            stream = ending.popleft()
+            if not stream.is_closed:  # meanwhile
+                self._quietly(stream.finish)
+            yield
         for chunk in (self._closing, self._chunk):
             if chunk is not None:
                 self._quietly(partial(self._release_chunk, chunk))
@@ -319,9 +339,20 @@ class Session:
         self.abort()
 
     def abort(self) -> None:
-        """Close all streams now, whatever is missing."""
-        for stream in list(self.streams.values()):
-            self._quietly(stream.close)
+        """Close all streams, whatever is missing; from now on nobody can name them."""
+        is_closing = bool(self._doomed)
+        self._doomed.extend(self.streams.values())
+        self.streams.clear()
+        if self._doomed and not is_closing:
+            self._rounds.do(self._close_doomed())
+
+    def _close_doomed(self) -> Iterator[None]:
+        while self._doomed:
+            if not self._doomed[0].is_closed:
+                self._quietly(self._doomed[0].close)
+            self._doomed.popleft()
+            yield
+        self._gone_if_empty()
 
     def _abort_if_stranded(self) -> None:
         """Close the streams whose rest nobody is left to bring."""
@@ -336,14 +367,16 @@ class Session:
         chunk.release()
 
     def _stream_gone(self, stream: Stream) -> None:
-        del self.streams[stream.handle]
+        self.streams.pop(stream.handle, None)
+        self._unpublished.pop(stream.handle, None)
         stream.trace.remove(stream)
         if not stream.trace.streams:
             self._traces.pop(stream.path, None)
         self._gone_if_empty()
 
     def _gone_if_empty(self) -> None:
-        if self._has_ended and not self.streams:
+        if self._has_ended and not (self.streams or self._doomed or self._is_gone):
+            self._is_gone = True
             look, self._look = self._look, None
             if look is not None:
                 look.cancel()

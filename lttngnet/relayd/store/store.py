@@ -16,6 +16,7 @@ from lttngnet.relayd.store.chunk import ROOT, Chunk, Chunks, Tracing
 from lttngnet.relayd.store.layout import Grouping, old_stream_path, session_path
 from lttngnet.relayd.store.pool import Pool, open_files_limit
 from lttngnet.relayd.store.session import Facts, Session
+from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import NIL, CreateSession
 
 TRACE_FORMATS = (1, 2)  # CTF 1.8, CTF 2
@@ -32,10 +33,12 @@ class Store:
         allows_clear: whether peers may delete what they sent before.
         clock: seconds since the epoch.
         open_files: files that are open at once (see `open_files_limit`).
-        reactor: to wait with for what never comes; None waits for ever.
+        reactor: to wait with for what never comes, and to do in turns what takes long; None waits for ever,
+            and does everything at once.
 
     Attributes:
         sessions: by number.
+        rounds: gives turns to all connections, and to what sessions leave behind.
     """
 
     def __init__(
@@ -49,12 +52,13 @@ class Store:
     ) -> None:
         self.allows_clear = allows_clear
         self.sessions: dict[int, Session] = {}
+        self.rounds = Rounds(reactor)
         self._pool = Pool(output, open_files_limit(open_files))
         self._tree = self._pool.tree
         self._grouping = grouping
         self._clock = clock
         self._reactor = reactor
-        self._chunks = Chunks(self._pool)
+        self._chunks = Chunks(self._pool, self.rounds)
         self._numbers = count(1)
         self._handles = count(1)
         self._trace_numbers = count(1)
@@ -121,7 +125,9 @@ class Store:
             wanted.trace_format,
         )
         gone = partial(self._gone, made)
-        session = Session(facts, self._chunks, chunk, self._handles, self._trace_numbers, gone, self._reactor)
+        session = Session(
+            facts, self._chunks, chunk, self._handles, self._trace_numbers, gone, self.rounds, self._reactor
+        )
         self.sessions[facts.number] = session
         return session
 
@@ -135,6 +141,7 @@ class Store:
 
     def close(self) -> None:
         """End all sessions now: what was received is on disk, and every file is closed."""
+        self.rounds.finish()
         for session in list(self.sessions.values()):
             session.abort()
             session.end()

@@ -10,11 +10,9 @@ class Member(Protocol):
 
     Attributes:
         handle: its number.
-        published: whether viewers may know of it.
     """
 
     handle: int
-    published: bool
 
     @property
     def is_metadata(self) -> bool:
@@ -32,26 +30,28 @@ class Trace:
         number: as viewers know it.
         files_kept: trace files of each stream that viewers can go back to.
         streams: handles of the open ones.
-        metadata: the stream that describes the others, None until there is one.
+        metadata: handle of the stream that describes the others, None until there is one.
+        is_described: whether viewers may know of it, and so can make sense of the rest.
     """
 
     def __init__(self, number: int, files_kept: int) -> None:
         self.number = number
         self.files_kept = files_kept
         self.streams: set[int] = set()
-        self.metadata: Member | None = None
+        self.metadata: int | None = None
+        self.is_described = False
 
     def add(self, stream: Member) -> None:
         """Take in a stream."""
         self.streams.add(stream.handle)
         if stream.is_metadata:
-            self.metadata = stream
+            self.metadata, self.is_described = stream.handle, False
+
+    def publish(self, stream: Member) -> None:
+        """Viewers may know of a stream."""
+        if stream.handle == self.metadata:
+            self.is_described = True
 
     def remove(self, stream: Member) -> None:
         """A stream is closed. If it is the metadata, it still describes what there is."""
         self.streams.discard(stream.handle)
-
-    @property
-    def is_described(self) -> bool:
-        """Whether viewers may know of its metadata, and so can make sense of the rest."""
-        return self.metadata is not None and self.metadata.published

@@ -2,7 +2,9 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from lttngnet.relayd.turns import TURN
 from lttngnet.wire.relay import CloseCommand
+from tests.relayd.hostility import WatchedRelay
 from tests.relayd.replaying import Relay, open_files, utc
 from tests.relayd.talking import PATH, Client
 
@@ -65,6 +67,72 @@ class ChunkTests(SynchronousTestCase):
         self.client.close_chunk(0, DELETE)
         self.assertEqual(self.files(), [f"{PATH}/chan_0"])
         self.assertEqual(self.names(), ["ust"])
+
+    def watched(self, streams):
+        """Let everything take long from now on; return the streams of a client."""
+        self.relay = WatchedRelay(self.mktemp())
+        self.client = Client(self.relay)
+        handles = self.client.stream(*(f"chan_{number}" for number in range(streams)))
+        self.relay.clock.step = TURN * 2
+        return handles
+
+    def test_a_chunk_of_many_files_is_deleted_in_turns(self):
+        streams = self.watched(100)
+        self.relay.clock.step = 0.0
+        self.client.chunk(1)
+        self.client.rotate(1, *((stream, 0) for stream in streams))
+        self.relay.clock.step = TURN * 2
+        self.client.close_chunk(0, DELETE)
+        self.relay.clock.step = 0.0
+        folder = self.relay.output / SESSION
+        left = len([path for path in folder.glob(".tmp_deleted_*/**/*") if path.is_file()])
+        self.assertTrue(0 < left < 100, left)
+        self.assertTrue(self.relay.store.sessions[1].chunk_exists(0))
+        self.relay.settle()
+        self.assertFalse(self.client.exists(0))
+        self.assertEqual(self.names(), ["ust"])
+        self.assertEqual(len(list((folder / PATH).glob("chan_*"))), 100)
+
+    def test_the_end_of_many_streams_is_in_turns(self):
+        self.watched(100)
+        session = self.relay.store.sessions[1]
+        self.client.control.close()
+        self.assertTrue(0 < len(session.streams) < 100)
+        self.assertFalse(session.has_ended)
+        self.relay.settle()
+        self.assertTrue(session.has_ended)
+        self.client.data.close()
+        self.relay.settle()
+        self.assertEqual(self.relay.left_over(), {})
+
+    def test_the_streams_of_an_aborted_session_are_unknown_at_once(self):
+        streams = self.watched(100)
+        session = self.relay.store.sessions[1]
+        session.abort()
+        self.assertEqual(session.streams, {})
+        self.assertGreater(self.relay.left_over()["files"], 0)
+        self.relay.clock.step = 0.0
+        self.assertEqual(self.client.index(streams[-1], 0), 11)
+        self.relay.settle()
+        self.client.control.close()
+        self.client.data.close()
+        self.relay.settle()
+        self.assertEqual(self.relay.left_over(), {})
+
+    def test_the_daemon_stops_in_the_middle_of_an_end(self):
+        self.watched(100)
+        self.client.control.close()
+        self.relay.store.close()
+        self.assertEqual(self.relay.store.sessions, {})
+        self.client.data.close()
+        self.assertEqual(self.relay.left_over(), {})
+
+    def test_a_chunk_that_somebody_else_took_away(self):
+        (stream,) = self.client.stream()
+        self.client.chunk(1)
+        (self.relay.output / SESSION / ".tmp_old_chunk").rename(self.relay.output / "elsewhere")
+        self.client.rotate(1, (stream, 0))
+        self.assertEqual(self.client.close_chunk(0, DELETE)[0], 10)
 
     def test_packets_without_a_chunk_to_go_to(self):
         (stream,) = self.client.stream()
