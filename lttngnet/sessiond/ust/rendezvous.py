@@ -46,6 +46,7 @@ class Rendezvous:
         reactor: to read with.
         home: is told of the applications.
         now: says the time, in seconds since the epoch.
+        uid: of the daemon. That of root takes the applications of all, another one those of its own user.
         patience: seconds that an application has to introduce itself on both its connections, and afterwards
             for each answer; None for ever.
     """
@@ -53,11 +54,17 @@ class Rendezvous:
     log = ChannelLogger()
 
     def __init__(
-        self, reactor: Any, home: Home, now: Callable[[], float], patience: float | None = PATIENCE
+        self,
+        reactor: Any,
+        home: Home,
+        now: Callable[[], float],
+        uid: int,
+        patience: float | None = PATIENCE,
     ) -> None:
         self._reactor = reactor
         self._home = home
         self._now = now
+        self._uid = uid
         self._patience = patience
         self._halves: dict[_Half, None] = {}  # the oldest first
         self._per_user: Counter[int] = Counter()
@@ -73,6 +80,10 @@ class Rendezvous:
         pid, uid, gid = _CREDENTIALS.unpack(raw)
         if pid <= 0:
             self.log.warn("An application of a namespace that we cannot look into is turned away")
+            sock.close()
+            return
+        if self._uid not in (0, uid):
+            self.log.info("Process {pid} of user {uid} is turned away: not ours", pid=pid, uid=uid)
             sock.close()
             return
         if self._per_user[uid] >= HALVES_LIMIT:

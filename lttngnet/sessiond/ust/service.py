@@ -73,7 +73,7 @@ class UstRendezvous(Service):
         self._lock: int | None = None
         self._listener: Listener | None = None
         self._entrance: Entrance | None = None
-        self._rendezvous = Rendezvous(reactor, applications, time.time, patience)
+        self._rendezvous = Rendezvous(reactor, applications, time.time, self._uid, patience)
 
     def privilegedStartService(self) -> None:
         """Listen; who connects waits until the service is started.

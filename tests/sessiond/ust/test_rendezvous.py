@@ -75,6 +75,7 @@ class Watcher:
 
 class RendezvousCase(TestCase):
     patience = 5.0
+    uid = os.geteuid()
 
     def setUp(self):
         self.folder = Path(mkdtemp())  # a short path: it holds a socket
@@ -83,7 +84,7 @@ class RendezvousCase(TestCase):
         self.applications = Applications()
         self.watcher = Watcher()
         self.applications.watch(self.watcher)
-        self.rendezvous = Rendezvous(reactor, self.applications, lambda: 7.0, self.patience)
+        self.rendezvous = Rendezvous(reactor, self.applications, lambda: 7.0, self.uid, self.patience)
         self.listener = Listener(reactor, listen(self.path), self.rendezvous.accept)
         self.listener.startReading()
         self.fakes = []
@@ -307,6 +308,14 @@ class RendezvousTests(RendezvousCase):
         for sock in (fake.command, fake.notify, half):
             self.assertTrue(await deferToThread(fake.hears_the_end, sock))
         self.assertEqual(len(self.rendezvous), 0)
+
+
+class AnothersTests(RendezvousCase):
+    uid = os.geteuid() + 1
+
+    async def test_an_application_of_another_user(self):
+        fake = self.fake()
+        await self.is_turned_away(fake, await deferToThread(fake.connect))
 
 
 class PatienceTests(RendezvousCase):
