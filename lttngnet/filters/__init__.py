@@ -18,6 +18,7 @@ from lttngnet.filters.expression import (
     Root,
     Text,
     Unary,
+    references,
 )
 from lttngnet.filters.lexer import MAX_LENGTH
 from lttngnet.filters.parser import MAX_DEPTH, parse
@@ -42,6 +43,7 @@ __all__ = [
     "compile",
     "matches",
     "parse",
+    "references",
 ]
 
 

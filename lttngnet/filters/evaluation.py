@@ -7,6 +7,7 @@ the same.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from operator import eq, ge, gt, le, lt, ne
 
 from lttngnet.filters.expression import (
@@ -22,6 +23,7 @@ from lttngnet.filters.expression import (
     Root,
     Text,
     Unary,
+    references,
     unwind,
 )
 from lttngnet.filters.parser import parse
@@ -59,11 +61,18 @@ def matches(
         CommandError: the text is no filter.
     """
     tree = parse(expression) if isinstance(expression, str) else expression
+    evaluation = _Evaluation(fields, contexts or {})
     try:
-        result = _Evaluation(fields, contexts or {}).of(tree)
+        for reference in references(tree):  # also those on which the answer does not depend
+            evaluation.field(reference)
+        result = evaluation.of(tree)
     except _NoAnswerError:
         return False
     return isinstance(result, int) and result != 0
+
+
+class _OutOfRangeError(_NoAnswerError):
+    """A number is shifted by something else than 0 to 63."""
 
 
 class _Evaluation:
@@ -86,7 +95,7 @@ class _Evaluation:
             case Unary(operator, operand):
                 return _unary(operator, self.of(operand))
             case Reference():
-                return self._field(expression)
+                return self.field(expression)
             case Text():
                 return expression
         raise AssertionError(expression)
@@ -96,6 +105,8 @@ class _Evaluation:
         if operator in LOGICAL:
             decided = _truncated(left) != 0
             if decided is (operator is Infix.OR):
+                with suppress(_OutOfRangeError):  # that would show later; wrong kinds do before a filter runs
+                    _truncated(self.of(link.right))
                 return int(decided)
             return _truncated(self.of(link.right))
         right = self.of(link.right)
@@ -103,7 +114,8 @@ class _Evaluation:
             return _bitwise(operator, left, right)
         return int(_compared(operator, left, right))
 
-    def _field(self, reference: Reference) -> _Result:
+    def field(self, reference: Reference) -> _Result:
+        """Return what a field holds."""
         value: Value = self._values[reference.root]
         for part in reference.path:
             value = _part(value, part)
@@ -117,7 +129,12 @@ class _Evaluation:
 def _part(value: Value, part: str | int) -> Value:
     if isinstance(part, str) and isinstance(value, Mapping) and part in value:
         return value[part]
-    if isinstance(part, int) and isinstance(value, Sequence) and part < len(value):
+    if (
+        isinstance(part, int)
+        and isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and part < len(value)
+    ):
         return value[part]
     raise _NoAnswerError
 
@@ -130,8 +147,8 @@ def _signed(value: int) -> int:
 def _truncated(value: _Result) -> int:
     if isinstance(value, int):
         return value
-    if isinstance(value, float) and -(2.0**63) <= value < 2.0**63:
-        return int(value)
+    if isinstance(value, float):
+        return int(value) if -(2.0**63) <= value < 2.0**63 else -(1 << 63)  # as processors do
     raise _NoAnswerError
 
 
@@ -142,7 +159,7 @@ def _unary(operator: Prefix, value: _Result) -> _Result:
         results = {Prefix.MINUS: -value, Prefix.NOT: int(not value), Prefix.INVERT: ~value}
         return _signed(results[operator])
     if isinstance(value, float) and operator is not Prefix.INVERT:
-        return -value if operator is Prefix.MINUS else float(not value)
+        return -value if operator is Prefix.MINUS else int(not value)
     raise _NoAnswerError
 
 
@@ -158,7 +175,7 @@ def _bitwise(operator: Infix, left: _Result, right: _Result) -> int:
         case Infix.BIT_XOR:
             return _signed(left ^ right)
     if not 0 <= shift < 64:
-        raise _NoAnswerError
+        raise _OutOfRangeError
     return _signed(left << shift if operator is Infix.SHIFT_LEFT else left >> shift)
 
 

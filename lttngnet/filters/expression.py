@@ -4,6 +4,7 @@ Every expression prints itself as a text that `lttngnet.filters.parse` makes the
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from math import isinf
@@ -150,6 +151,17 @@ def unwind(expression: Expression) -> tuple[Expression, list[Binary]]:
         links.append(expression)
         expression = expression.left
     return expression, links[::-1]
+
+
+def references(expression: Expression) -> Iterator[Reference]:
+    """Yield the fields of an expression from left to right, each as often as it occurs."""
+    first, links = unwind(expression)
+    if isinstance(first, Unary):
+        yield from references(first.operand)
+    elif isinstance(first, Reference):
+        yield first
+    for link in links:
+        yield from references(link.right)
 
 
 def _text(expression: Expression) -> str:
