@@ -1,13 +1,13 @@
-"""What both daemons do alike: how they fail to start, and how they end."""
+"""What both daemons do alike: options, how they fail to start, and how they end."""
 
 import os
 import resource
 import signal
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from twisted.internet.error import ReactorNotRunning
-from twisted.python.usage import Options
+from twisted.python import usage
 
 
 class CannotStart(SystemExit, Exception):
@@ -21,7 +21,36 @@ class CannotStart(SystemExit, Exception):
         super().__init__(f"{program}: {why}")
 
 
-def callers_umask(options: Options) -> int | None:
+class DaemonOptions(usage.Options):
+    """The options that every daemon has.
+
+    Attributes:
+        version: what ``--version`` prints.
+    """
+
+    version: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["verbose"] = 0
+
+    def opt_verbose(self) -> None:
+        """Say more in the log: once, who comes and goes and what is asked for; twice, everything."""
+        self["verbose"] += 1
+
+    opt_v = opt_verbose
+
+    def opt_version(self) -> NoReturn:
+        """Print the version and exit."""
+        print(self.version)
+        raise SystemExit(0)
+
+    opt_V = opt_version
+
+    opt_h = usage.Options.opt_help
+
+
+def callers_umask(options: usage.Options) -> int | None:
     """Return the umask that twistd would replace by its own when it detaches; None if the user chose one."""
     if options.parent is not None and options.parent["umask"] is not None:
         return None

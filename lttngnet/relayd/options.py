@@ -8,14 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from twisted.python import usage
 
 from lttngnet.endpoints import server_endpoint
 from lttngnet.relayd.configuration import ConfigurationError, switch, words
 from lttngnet.rundir import home
-from lttngnet.startup import CannotStart
+from lttngnet.startup import CannotStart, DaemonOptions
 from lttngnet.wire.relay import MAJOR, MINOR
 
 CONTROL_PORT, DATA_PORT, LIVE_PORT = 5342, 5343, 5344
@@ -48,9 +47,10 @@ def pool_size(text: str) -> int:
     return size
 
 
-class Options(usage.Options):
+class Options(DaemonOptions):
     """Options of ``twistd lttng-relayd``."""
 
+    version = f"lttng-relayd {MAJOR}.{MINOR} (lttngnet)"
     synopsis = "[options]"
     longdesc = (
         "Receives LTTng traces over the network and writes them as CTF. A URL is an LTTng URL such as "
@@ -96,25 +96,6 @@ class Options(usage.Options):
             'File to write the ports to that are listened on: {"control": 5342, "data": 5343, "live": 5344}.',
         ],
     ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["verbose"] = 0
-
-    def opt_verbose(self) -> None:
-        """Say more in the log: once, which connections come and go; twice, everything."""
-        self["verbose"] += 1
-
-    opt_v = opt_verbose
-
-    def opt_version(self) -> NoReturn:
-        """Print the version of the relay protocol and exit."""
-        print(f"lttng-relayd {MAJOR}.{MINOR} (lttngnet)")
-        raise SystemExit(0)
-
-    opt_V = opt_version
-
-    opt_h = usage.Options.opt_help
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse, after what configuration files say; every mistake of the user is one line.

@@ -6,32 +6,41 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python import usage
 
 from lttngnet import __version__
 from lttngnet.log import Logger, set_verbosity
 from lttngnet.rundir import default_rundir, home
+from lttngnet.sessiond.agents.agent import PATIENCE as AGENT_PATIENCE
+from lttngnet.sessiond.agents.agent import Agents
+from lttngnet.sessiond.agents.port import AgentPort
 from lttngnet.sessiond.applications import Applications
 from lttngnet.sessiond.consumers import ConsumerProcess
 from lttngnet.sessiond.domains import kernel
-from lttngnet.sessiond.domains.records import PythonDomain
+from lttngnet.sessiond.domains.loggers.agents import AgentRecorder
+from lttngnet.sessiond.domains.loggers.catalogue import available as list_loggers
+from lttngnet.sessiond.domains.loggers.domain import LoggerDomain, Recorder
+from lttngnet.sessiond.domains.loggers.kinds import KINDS, PYTHON, Kind
+from lttngnet.sessiond.domains.loggers.programs import ProgramRecorder
 from lttngnet.sessiond.domains.ust import catalogue
 from lttngnet.sessiond.domains.ust.domain import UstDomain
 from lttngnet.sessiond.link import establish
 from lttngnet.sessiond.outlet import Surroundings
+from lttngnet.sessiond.recording import Maker
 from lttngnet.sessiond.server import ClientFactory
 from lttngnet.sessiond.sessions import Sessions
 from lttngnet.sessiond.sockets import SharedSocket, is_answered
 from lttngnet.sessiond.ust.applications import Applications as UstApplications
 from lttngnet.sessiond.ust.service import UstRendezvous, application_patience, ust_folder
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
-from lttngnet.startup import CannotStart, callers_umask, end_by_signal
+from lttngnet.startup import CannotStart, DaemonOptions, callers_umask, end_by_signal
 from lttngnet.wire.amp import CLIENT_SOCKET
 from lttngnet.wire.records import SOCKET as APPLICATION_SOCKET
 
@@ -39,9 +48,10 @@ NETWORK_TIMEOUT = 10.0  # seconds for a connection to a relay daemon, and for ea
 FAREWELL = 1.5  # seconds that open sessions have to deliver what they hold when the daemon is told to end
 
 
-class Options(usage.Options):
+class Options(DaemonOptions):
     """What can be said on the command line."""
 
+    version = f"lttng-sessiond (lttngnet) {__version__}"
     synopsis = "[options]"
     longdesc = (
         "Holds tracing sessions, lets the tracers record, and streams what they record over the network to a "
@@ -56,23 +66,6 @@ class Options(usage.Options):
         ["no-ust", None, "Do not trace applications that use the C tracer"],
     ]
     compData = usage.Completions(optActions={"rundir": usage.CompleteDirs()})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["verbose"] = 0
-
-    def opt_verbose(self) -> None:
-        """Say more in the log: once, what clients ask for; twice, everything."""
-        self["verbose"] += 1
-
-    opt_v = opt_verbose
-
-    def opt_version(self) -> None:
-        """Print the version, and end."""
-        print(f"lttng-sessiond (lttngnet) {__version__}")
-        raise SystemExit(0)
-
-    opt_V = opt_version
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; every mistake of the user is one line."""
@@ -132,12 +125,15 @@ class SessionDaemon(MultiService):
         super().privilegedStartService()
 
     async def _farewell(self) -> None:
-        endings = [Deferred.fromCoroutine(self._sessions.destroy(name)) for name in self._sessions.names()]
+        names = list(self._sessions.names())
+        endings = [Deferred.fromCoroutine(self._sessions.destroy(name)) for name in names]
         all_ended: Deferred[Any] = DeferredList(endings, consumeErrors=True)
-        try:
-            await all_ended.addTimeout(FAREWELL, self._clock)
-        except Exception as problem:
-            self.log.warn("Not every session could end in order: {problem}", problem=repr(problem))
+        # A list that is cancelled has an outcome as well: the sessions that had not ended were cancelled.
+        outcomes = await all_ended.addTimeout(FAREWELL, self._clock)
+        for name, (has_ended, problem) in zip(names, outcomes, strict=True):
+            if not has_ended:
+                why = "there was no time left" if problem.check(CancelledError) else problem.getErrorMessage()
+                self.log.warn("Session {name} could not end in order: {why}", name=name, why=why)
 
     def stopService(self) -> Deferred[None]:
         """End all sessions, then stop listening."""
@@ -160,17 +156,28 @@ def makeService(options: Options) -> MultiService:
     rundir: Path = options["rundir"]
     hostname = socket.gethostname() or "localhost"
     applications = Applications()
-    domains: dict[str, Callable[[str], Any]] = {
-        "python": lambda session: PythonDomain(session, applications, reactor),
-    }
+    domains: dict[str, Maker] = {}
     available: dict[str, Callable[[bool], Awaitable[list[dict[str, Any]]]]] = {}
     if not options["no-kernel"]:
-        domains["kernel"] = kernel.KernelDomain
+        domains["kernel"] = lambda session, other: kernel.KernelDomain(session)
         available["kernel"] = lambda fields: kernel.available()
         tidy_tracefs()
-    tracers = UstApplications()
+    patience = application_patience(os.environ)
+    tracers, agents = UstApplications(), Agents(reactor, patience or AGENT_PATIENCE)
+
+    def loggers(kind: Kind, session: str, other: Callable[[str], Any]) -> LoggerDomain:
+        recorders: list[Recorder] = []
+        if "userspace" in domains:
+            recorders.append(AgentRecorder(kind, agents, other("userspace"), kind is PYTHON, reactor))
+        if kind is PYTHON:
+            recorders.append(ProgramRecorder(session, applications, reactor))
+        return LoggerDomain(kind, recorders)
+
+    for kind in (PYTHON,) if options["no-ust"] else KINDS:
+        domains[kind.name] = partial(loggers, kind)
+        available[kind.name] = partial(list_loggers, kind, agents)
     if not options["no-ust"]:
-        domains["userspace"] = lambda session: UstDomain(session, tracers)
+        domains["userspace"] = lambda session, other: UstDomain(session, tracers)
         available["userspace"] = lambda fields: catalogue.available(tracers, fields)
     timeout = network_timeout()
     surroundings = Surroundings(
@@ -192,7 +199,8 @@ def makeService(options: Options) -> MultiService:
         factory.noisy = options["verbose"] > 1
         SharedSocket(reactor, rundir / name, factory, options["group"]).setServiceParent(daemon)
     if not options["no-ust"]:
-        folder, patience = ust_folder(os.environ, os.geteuid()), application_patience(os.environ)
+        folder = ust_folder(os.environ, os.geteuid())
         UstRendezvous(reactor, folder, tracers, patience).setServiceParent(daemon)
+        AgentPort(reactor, folder, agents).setServiceParent(daemon)
     end_by_signal(reactor)
     return daemon
