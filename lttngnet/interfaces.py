@@ -80,7 +80,11 @@ class IPacketSource(Interface):
         """Let go of files and sockets. Nothing is handed on any more."""
 
     def facts() -> dict[str, int]:
-        """Return counters: ``events``, ``packets``, ``bytes`` handed on, events ``discarded`` before that."""
+        """Return counters, as far as there are such.
+
+        ``events``, ``packets``, ``bytes`` handed on; events ``discarded`` before that; packets ``lost``:
+        those that were overwritten before they were read.
+        """
 
 
 class ICourier(Interface):

@@ -21,7 +21,7 @@ def facts(name="session1", **changes):
         "problem": "",
         "consumer": None,
         "domains": [],
-        "facts": {"events": 0, "packets": 0, "bytes": 0, "discarded": 0},
+        "facts": {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0},
     } | changes
 
 

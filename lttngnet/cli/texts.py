@@ -22,10 +22,11 @@ def plural(number: int, noun: str) -> str:
 def recorded(facts: Facts) -> str:
     """Return one line on what was handed on so far."""
     counters = facts["facts"]
-    return (
-        f"Recorded: {plural(counters['events'], 'event')} in {plural(counters['packets'], 'packet')},"
-        f" {size(counters['bytes'])}; {counters['discarded']} discarded"
-    )
+    packets = plural(counters["packets"], "packet")
+    if counters["events"] or not counters["packets"]:  # those of applications are not counted
+        packets = f"{plural(counters['events'], 'event')} in {packets}"
+    lost = f", {plural(counters['lost'], 'packet')} overwritten" if counters["lost"] else ""
+    return f"Recorded: {packets}, {size(counters['bytes'])}; {counters['discarded']} discarded{lost}"
 
 
 def worries(facts: Facts) -> list[str]:
@@ -33,6 +34,8 @@ def worries(facts: Facts) -> list[str]:
     found = [facts["problem"]] if facts["problem"] else []
     if lost := facts["facts"]["discarded"]:
         found.append(f"{plural(lost, 'event')} of session {facts['name']} had no room and were discarded")
+    if lost := facts["facts"]["lost"]:
+        found.append(f"newer packets have overwritten {plural(lost, 'packet')} of session {facts['name']}")
     return found
 
 

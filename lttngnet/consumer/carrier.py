@@ -12,7 +12,7 @@ from lttngnet.wire.amp import close_all
 
 Answer = TypeVar("Answer")
 
-COUNTERS = ("events", "packets", "bytes", "discarded")
+COUNTERS = ("events", "packets", "bytes", "discarded", "lost")
 
 
 @implementer(IPushProducer)

@@ -5,6 +5,7 @@ delivered and the trace closed.
 """
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -194,6 +195,9 @@ def run(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
+    # Applications' buffers need many descriptors. None of ours goes to select(), which takes but small ones.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     running: Any = reactor
     adopt(running, descriptor, Consumer(running, lambda *of: make_source(running, *of), time.time))
     running.run(installSignalHandlers=False)

@@ -24,7 +24,7 @@ from lttngnet.wire import amp
 INHERITED = 3  # the descriptor at which the process finds its end of the socket pair
 
 
-NOTHING = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0}
+NOTHING = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0}
 
 
 class Output(ProcessProtocol):

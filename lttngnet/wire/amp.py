@@ -358,7 +358,8 @@ class Describe(Command):
       daemon's output folder, or a local folder; empty before the consumer was enabled;
     * ``problem``: one sentence on what went wrong, or empty; ``consumer``: process id, or None;
     * ``domains``: ``[{"name": …, "channels": [{"name": …, "events": [{"name": …, …}]}]}]``;
-    * ``facts``: ``{"events": …, "packets": …, "bytes": …, "discarded": …}``, of what was handed on so far.
+    * ``facts``: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``, of what was handed on
+      so far. Applications' events are not counted; ``lost`` are packets that newer ones have overwritten.
     """
 
     arguments = [(b"session", amp.Unicode())]
@@ -429,7 +430,7 @@ class Finish(Command):
 
 
 class Facts(Command):
-    """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …}``."""
+    """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``."""
 
     response = [(b"facts", Json())]
 

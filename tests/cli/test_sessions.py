@@ -84,6 +84,15 @@ class RunTests(TerminalCase):
             "Tracing stopped for session session1.\nRecorded: 1 event in 2 packets, 4.0 KiB; 0 discarded\n",
         )
 
+    def test_stop_where_events_are_not_counted(self):
+        self.daemon.sessions["session1"]["facts"] |= {"packets": 2, "bytes": 4096, "lost": 1}
+        result = self.run_command("stop")
+        recorded = "Recorded: 2 packets, 4.0 KiB; 0 discarded, 1 packet overwritten\n"
+        self.assertEqual(result.stdout, "Tracing stopped for session session1.\n" + recorded)
+        self.assertEqual(
+            result.stderr, "Warning: newer packets have overwritten 1 packet of session session1\n"
+        )
+
     def test_stop_tells_of_losses(self):
         self.daemon.sessions["session1"]["facts"]["discarded"] = 3
         self.daemon.sessions["session1"]["problem"] = "the relay daemon is gone"

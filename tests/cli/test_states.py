@@ -25,7 +25,7 @@ BUSY = facts(
             "channels": [{"name": "channel0", "events": [{"name": "*", "loglevel": None}]}],
         },
     ],
-    facts={"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1},
+    facts={"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1, "lost": 0},
 )
 TOLD = """\
 Tracing session session1 (tcp4://192.168.1.10:5342/ [data: 5343]) [active, consumer disabled]

@@ -124,4 +124,6 @@ class CarrierTests(SynchronousTestCase):
 
     def test_facts_are_summed(self):
         self.carrier.add_source("b", {})
-        self.assertEqual(self.carrier.facts(), {"events": 4, "packets": 2, "bytes": 20, "discarded": 0})
+        self.assertEqual(
+            self.carrier.facts(), {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0}
+        )

@@ -165,9 +165,10 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the memory. Applications keep theirs, which nobody reads any more."""
-        self._get = _nothing
+        self._get = self._put = _nothing  # a sink that fails has us closed while it is given a packet
         self._memory.release()
-        self._library.function("destroy_stream")(self._pointer)
+        pointer, self._pointer = self._pointer, None  # which the library is never called with
+        self._library.function("destroy_stream")(pointer)
 
     def _positions(self) -> tuple[int, int]:
         number = self._library.number

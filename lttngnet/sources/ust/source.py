@@ -234,6 +234,8 @@ class UstSource:
     async def _drain(self, trace: Trace) -> None:
         """Hand on what is in the buffers now: no more than they hold, should somebody go on writing."""
         for reader in list(trace.readers):
+            if self._is_closed:
+                return
             reader.flush()
             left = reader.whole
             while left and await self._may_go_on():
