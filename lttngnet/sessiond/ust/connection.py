@@ -81,6 +81,15 @@ class Connection:
             self._output.clear()
             self._socket.close()
 
+    def has_ended(self) -> bool:
+        """Tell whether the peer has hung up, all that it said being read: before the reactor does."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def fail(self, why: str) -> None:
         """End the connection for what the peer did, as if it had hung up."""
         self._end(why)

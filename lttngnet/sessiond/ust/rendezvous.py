@@ -21,6 +21,9 @@ from lttngnet.wire.ust.registration import SIZE, Half, Registration
 HALVES_LIMIT = 512
 """Connections that one user may have open which are not an application yet; the oldest then has to go."""
 
+APPLICATIONS_PER_PROCESS = 4
+"""Tracers that one process may have: each version of the library is one. The oldest then has to go."""
+
 ACCEPTED_AT_ONCE = 64  # connections, before the reactor looks at something else
 _CREDENTIALS = struct.Struct("=3i")
 
@@ -68,7 +71,7 @@ class Rendezvous:
         self._patience = patience
         self._halves: dict[_Half, None] = {}  # the oldest first
         self._per_user: Counter[int] = Counter()
-        self._applications: set[Application] = set()
+        self._applications: dict[int, list[Application]] = {}  # by process
 
     def __len__(self) -> int:
         """Return how many connections are no application yet."""
@@ -100,7 +103,7 @@ class Rendezvous:
         """Hang up on everybody: they will look for another daemon."""
         for half in list(self._halves):
             self._drop(half, "the session daemon ends")
-        for application in list(self._applications):
+        for application in [each for process in self._applications.values() for each in process]:
             application.drop("the session daemon ends")
 
     def _heard(self, half: _Half, data: bytes) -> None:
@@ -115,16 +118,24 @@ class Rendezvous:
         self._pair(half)
 
     def _pair(self, new: _Half) -> None:
-        """Find the other connection of a process. Either may be the first to be read."""
+        """Find the other connection of a process. Either may be the first to be read.
+
+        A process that had to begin anew leaves connections behind, of which the reactor may not know yet that
+        they are over.
+        """
         assert new.registration is not None
-        for other in [h for h in self._halves if h is not new and (h.pid, h.uid) == (new.pid, new.uid)]:
-            if other.registration is None:
+        of_process = [h for h in self._halves if (h.pid, h.uid) == (new.pid, new.uid) and h.registration]
+        for half in of_process:
+            if half.connection.has_ended():
+                self._drop(half, "it hung up")
+        for other in of_process:
+            if new not in self._halves or other is new or other not in self._halves:
                 continue
+            assert other.registration is not None
             if other.registration.half == new.registration.half:
                 self._drop(other, "it introduced itself anew")
             else:
                 self._unite(new, other)
-                return
 
     def _unite(self, one: _Half, other: _Half) -> None:
         for half in (one, other):
@@ -148,9 +159,18 @@ class Rendezvous:
         )
         connections = command.connection, notify.connection
         application = Application(facts, *connections, self._home, self._reactor, self._patience)
-        application.on_gone = self._applications.discard
-        self._applications.add(application)
+        application.on_gone = self._gone
+        process = self._applications.setdefault(facts.pid, [])
+        process.append(application)
+        if len(process) > APPLICATIONS_PER_PROCESS:
+            process[0].drop("its process registered anew, and anew")
         application.greet()
+
+    def _gone(self, application: Application) -> None:
+        process = self._applications[application.facts.pid]
+        process.remove(application)
+        if not process:
+            del self._applications[application.facts.pid]
 
     def _forget(self, half: _Half) -> None:
         del self._halves[half]
@@ -175,6 +195,8 @@ class Listener:
     Attributes:
         socket: may be replaced by one that accepts when it likes (`lttngnet.accepting`).
     """
+
+    log = ChannelLogger()
 
     def __init__(self, reactor: Any, sock: socket.socket, accept: Callable[[socket.socket], None]) -> None:
         sock.setblocking(False)
@@ -206,7 +228,11 @@ class Listener:
                 accepted, _address = self.socket.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
-            self._accept(accepted)
+            try:
+                self._accept(accepted)
+            except OSError as problem:  # nothing that one application does may make us deaf for the others
+                self.log.warn("An application is turned away: {problem}", problem=str(problem))
+                accepted.close()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Close the socket."""

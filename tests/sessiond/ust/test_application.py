@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -281,3 +283,35 @@ class CommandTests(SynchronousTestCase):
         self.peer.answer()
         self.peer.answer(error=-Failure.INVALID)
         self.failureResultOf(listed, ApplicationRefused)
+
+
+class GarbageTests(SynchronousTestCase):
+    """Whatever comes, on either socket, in any state: it is understood, waited for, or the end of it."""
+
+    @given(
+        states=st.integers(0, 3), said=st.lists(st.tuples(st.booleans(), st.binary(max_size=700)), max_size=6)
+    )
+    def test_anything(self, states, said):
+        scene = Scene()
+        asked = []
+        if states > 0:
+            scene.peer.answer()
+        if states > 1:
+            scene.home.waiting.pop().callback(None)
+        if states > 2:
+            scene.peer.answer()
+            asked = [start(scene.application.enable(1)), start(scene.application.fields())]
+        for is_question, data in said:
+            socket = scene.notify if is_question else scene.peer.socket
+            if socket.is_open:
+                socket.say(data)
+        scene.clock.pump([10.0] * 4)
+        told = [what for what, _ in scene.home.told]
+        if scene.application.is_gone:
+            self.assertIn(told, ([], ["joined", "left"]))
+            self.assertFalse(scene.peer.socket.is_open or scene.notify.is_open)
+            self.assertEqual(scene.clock.getDelayedCalls(), [])
+            for each in asked:
+                self.failureResultOf(each)
+        else:
+            self.assertEqual((states, told), (3, ["joined"]))

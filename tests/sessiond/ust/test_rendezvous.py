@@ -1,6 +1,7 @@
 """Applications over real sockets: liars, halves, the slow, the silent, and who hangs up in mid-sentence."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -10,10 +11,11 @@ from tempfile import mkdtemp
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from lttngnet.accepting import Entrance
 from lttngnet.sessiond.ust import rendezvous
 from lttngnet.sessiond.ust.application import ApplicationGone
 from lttngnet.sessiond.ust.applications import Applications
@@ -244,6 +246,18 @@ class RendezvousTests(RendezvousCase):
         self.assertTrue(await deferToThread(fake.hears_the_end, old))
         self.assertEqual((len(self.rendezvous), len(self.applications)), (0, 1))
 
+    async def test_halves_that_are_left_behind(self):
+        """A process that begins anew again and again, faster than the daemon looks."""
+        for _ in range(20):
+            fake = self.fake()
+            fake.introduce(Half.NOTIFY)
+            fake.introduce(Half.COMMAND)
+            fake.close()
+            fake.introduce(Half.NOTIFY)
+            fake.close()
+        await self.registered()
+        self.assertEqual(len(self.applications), 1)
+
     async def test_many_halves(self):
         self.patch(rendezvous, "HALVES_LIMIT", 10)
         fake = self.fake()
@@ -252,6 +266,14 @@ class RendezvousTests(RendezvousCase):
         self.assertEqual(len(self.rendezvous), 10)
         other = await self.registered()
         self.assertEqual(other.heard[-1], Command.REGISTER_DONE)
+
+    async def test_a_process_that_registers_without_end(self):
+        fakes = [await self.registered() for _ in range(rendezvous.APPLICATIONS_PER_PROCESS + 2)]
+        for old in fakes[:2]:
+            self.assertTrue(await deferToThread(old.hears_the_end, old.command))
+        self.assertEqual(len(self.applications), rendezvous.APPLICATIONS_PER_PROCESS)
+        answer = await deferToThread(fakes[-1].ask, enum(fakes[-1].value - 4), 48)
+        self.assertEqual(struct.unpack_from("=IiI", answer), (2, 0, 9))
 
     async def test_one_mistake_is_one_applications(self):
         good = await self.registered()
@@ -308,6 +330,53 @@ class RendezvousTests(RendezvousCase):
         for sock in (fake.command, fake.notify, half):
             self.assertTrue(await deferToThread(fake.hears_the_end, sock))
         self.assertEqual(len(self.rendezvous), 0)
+
+
+class ListenerTests(TestCase):
+    def setUp(self):
+        folder = Path(mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        self.accepted = []
+        self.listener = Listener(self, listen(folder / "socket"), self.accept)
+        self.addCleanup(self.listener.connectionLost)
+        self.client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(self.client.close)
+        self.client.connect(str(folder / "socket"))
+        self.reading = False
+
+    def accept(self, sock):
+        self.accepted.append(sock)
+        raise OSError("no room for one more")
+
+    def addReader(self, reader):
+        self.reading = True
+
+    def removeReader(self, reader):
+        self.reading = False
+
+    def test_one_that_cannot_be_taken_makes_it_not_deaf(self):
+        self.listener.doRead()
+        (sock,) = self.accepted
+        self.assertEqual((sock.fileno(), self.client.recv(1)), (-1, b""))
+
+    def test_no_descriptor_for_one_more(self):
+        clock = Clock()
+        real = self.listener.socket
+
+        class Short:
+            """A socket while there is no descriptor."""
+
+            def accept(self):
+                raise OSError(errno.EMFILE, "too many")
+
+        entrance = Entrance("applications", self.listener, clock)
+        entrance.startReading()
+        self.listener.socket._real = Short()
+        self.listener.doRead()
+        self.assertEqual((self.reading, self.accepted), (False, []))
+        self.listener.socket._real = real
+        clock.advance(1)
+        self.assertEqual((self.reading, len(self.accepted)), (True, 1))
 
 
 class AnothersTests(RendezvousCase):
