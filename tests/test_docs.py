@@ -198,7 +198,10 @@ class LayoutTests(SynchronousTestCase):
         size = {expression: self.extension.fields_of(expression)[1] for expression, _ in self.tables}
         rotation = "relay.RotateStreams.head + 7 + relay.RotateStreams.number"
         self.assertEqual(size[rotation], len(relay.RotateStreams(0, ()).pack()))
-        for minor, expression in ((11, "relay._CreateSession211"), (15, "relay._CreateSession211 + u32")):
+        for minor, expression in (
+            (11, "relay.creation._CreateSession211"),
+            (15, "relay.creation._CreateSession211 + u32"),
+        ):
             self.assertEqual(size[expression] + 3, len(relay.CreateSession("", "").pack(minor)))
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,6 @@ from lttngnet.wire.framing import Commands
 from lttngnet.wire.relay import (
     METADATA_PART,
     OK,
-    UUID,
     Command,
     CreateSession,
     SendIndex,
