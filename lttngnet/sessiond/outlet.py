@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.sessiond.consumers import NOTHING, ConsumerProcess
 from lttngnet.sessiond.link import Established
+from lttngnet.sessiond.recording import Maker
 from lttngnet.uri import Output
 from lttngnet.wire.relay import CreateSession
 
@@ -21,7 +21,7 @@ class Surroundings:
     Attributes:
         hostname: of this machine, as relay daemons shall know it.
         sessiond: identity of this daemon's process.
-        domains: what makes the `IDomain` of a name for a session of a name.
+        domains: what makes the `IDomain` of a name: see `lttngnet.sessiond.recording.Recording`.
         spawn: start a consumer process, for a session of a name; the callable is told when it is lost.
         establish: make the link to the relay daemon of an output.
         seconds: the time since the epoch.
@@ -29,7 +29,7 @@ class Surroundings:
 
     hostname: str
     sessiond: UUID
-    domains: Mapping[str, Callable[[str], Any]]
+    domains: Mapping[str, Maker]
     spawn: Callable[[str, Callable[[str], None]], ConsumerProcess]
     establish: Callable[[Output, CreateSession], Awaitable[Established]]
     seconds: Callable[[], float]

@@ -7,18 +7,22 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
 from lttngnet.sessiond.consumers import ConsumerProcess
 
+Maker = Callable[[str, Callable[[str], Any]], Any]
+"""Makes an `IDomain` of the name of a session, and of what gives that session's domain of a name."""
+
 
 class Recording:
     """The domains of one session (each an `IDomain`), made when they are first wanted.
 
     Args:
         session: by name.
-        makers: what makes the domain of a name for a session of a name.
+        makers: what makes the domain of a name for a session of a name; it may ask for other domains of
+            the session, which are made then if need be.
     """
 
     log = Logger()
 
-    def __init__(self, session: str, makers: Mapping[str, Callable[[str], Any]]) -> None:
+    def __init__(self, session: str, makers: Mapping[str, Maker]) -> None:
         self._session = session
         self._makers = makers
         self._domains: dict[str, Any] = {}
@@ -35,7 +39,7 @@ class Recording:
         if name not in self._makers:
             raise CommandError(Code.UNKNOWN_DOMAIN, f"there is no domain {name!r} to trace")
         if name not in self._domains:
-            self._domains[name] = self._makers[name](self._session)
+            self._domains[name] = self._makers[name](self._session, self.domain)
         return self._domains[name]
 
     def known(self, name: str) -> Any:

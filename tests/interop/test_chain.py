@@ -60,7 +60,7 @@ class TraceTests(ChainCase):
         self.assertRegex(folder, r"^session1-\d{8}-\d{6}$")
         self.assertEqual(
             {path.partition(f"{folder}/")[2] for path in self.stage.received()},
-            {"python/metadata", "python/channel0_0", "python/index/channel0_0.idx"},
+            {"python/metadata", "python/lttng_python_channel_0", "python/index/lttng_python_channel_0.idx"},
         )
         self.assertEqual(self.received_events(), messages(1000))
 
@@ -123,8 +123,8 @@ class TraceTests(ChainCase):
         program.log(20)
         self.stage.lttngnet("stop")
         trace = self.stage.folder / "trace" / "python"
-        entries = list(read_index((trace / "index" / "channel0_0.idx").read_bytes()))
-        self.assertEqual(sum(e.packet_size for e in entries), 8 * (trace / "channel0_0").stat().st_size)
+        entries = list(read_index((trace / "index" / "lttng_python_channel_0.idx").read_bytes()))
+        self.assertEqual(sum(e.packet_size for e in entries), 8 * (trace / "lttng_python_channel_0").stat().st_size)
         self.stage.lttngnet("destroy")
         self.assertEqual(self.stage.received(), {})
 

@@ -105,7 +105,9 @@ class SessionTests(SynchronousTestCase):
         return Session(name, 3, 1000, output, self.surroundings())
 
     def surroundings(self):
-        domains = {name: lambda session, name=name: Domain(name, self.notes) for name in ("kernel", "python")}
+        domains = {
+            name: lambda session, other, name=name: Domain(name, self.notes) for name in ("kernel", "python")
+        }
         return Surroundings("host", NIL, domains, self.spawn, self.establish, lambda: 1000)
 
     def spawn(self, name, on_lost):

@@ -1,6 +1,5 @@
 """One agent: the connection over which it is given orders, and the roster of all that are there."""
 
-import os
 from collections import deque
 from collections.abc import Awaitable, Iterator
 from typing import Any, Protocol
@@ -32,19 +31,10 @@ from lttngnet.wire.agent import (
 )
 
 PATIENCE = 5.0
-"""Seconds that an agent has to introduce itself, and for each answer; `patience` knows an exception."""
+"""Seconds that an agent has to introduce itself, and for each answer, unless something else is said."""
 
 MOST_AGENTS = 1024
 """Connections of agents at a time; who comes later is turned away, and tries again in a few seconds."""
-
-
-def patience() -> float:
-    """Return `PATIENCE`, or ``$LTTNG_APP_SOCKET_TIMEOUT`` seconds if that is set."""
-    try:
-        seconds = int(os.environ.get("LTTNG_APP_SOCKET_TIMEOUT", ""))
-    except ValueError:
-        return PATIENCE
-    return seconds if seconds > 0 else PATIENCE
 
 
 class AgentGone(Exception):
@@ -72,7 +62,8 @@ class Agent(TwistedProtocol):
 
     Args:
         agents: the roster.
-        clock: measures its patience, and ours.
+        clock: measures how long it takes.
+        patience: seconds that it may take.
 
     Attributes:
         domain: whose loggers it serves.
@@ -82,12 +73,12 @@ class Agent(TwistedProtocol):
     log = Logger()
     transport: Any  # ITCPTransport, with abortConnection
 
-    def __init__(self, agents: "Agents", clock: IReactorTime) -> None:
+    def __init__(self, agents: "Agents", clock: IReactorTime, patience: float) -> None:
         self.domain: Domain | None = None
         self.pid = 0
         self._agents = agents
         self._clock = clock
-        self._patience = patience()
+        self._patience = patience
         self._answers = Answers()
         self._orders: deque[tuple[Order, Deferred[Answer]]] = deque()  # the first one was given
         self._deadline: IDelayedCall | None = None
@@ -222,13 +213,19 @@ class Agent(TwistedProtocol):
 
 
 class Agents(Factory):
-    """All agents that have registered; made once for the daemon, watched by the sessions' domains."""
+    """All agents that have registered; made once for the daemon, watched by the sessions' domains.
+
+    Args:
+        clock: measures how long agents take …
+        patience: … to say who they are, and to answer; in seconds.
+    """
 
     noisy = False
     log = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, patience: float = PATIENCE) -> None:
         self._clock = clock
+        self._patience = patience
         self._connections: set[Agent] = set()
         self._members: dict[Agent, None] = {}  # in the order in which they came
         self._watchers: list[Watcher] = []
@@ -248,7 +245,7 @@ class Agents(Factory):
             self._is_full = True
             return None
         self._is_full = False
-        return Agent(self, self._clock)
+        return Agent(self, self._clock, self._patience)
 
     def watch(self, watcher: Watcher) -> None:
         """Tell somebody from now on about agents that come and go."""

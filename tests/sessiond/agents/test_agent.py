@@ -6,7 +6,7 @@ from twisted.test.iosim import connect, makeFakeClient, makeFakeServer
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.sessiond.agents import agent as agents_module
-from lttngnet.sessiond.agents.agent import PATIENCE, AgentGone, AgentRefused, Agents, patience
+from lttngnet.sessiond.agents.agent import PATIENCE, AgentGone, AgentRefused, Agents
 from lttngnet.wire.agent import (
     Disable,
     Domain,
@@ -205,10 +205,3 @@ class AgentTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.ask(ours.loggers())), [])
         self.assertIn(ListLoggers(), pretended.told)
         self.assertEqual(Loggers(1).pack(), b"\0\0\0\1" + bytes(8))
-
-
-class PatienceTests(SynchronousTestCase):
-    def test_environment(self):
-        for text, seconds in (("2", 2), ("0", PATIENCE), ("-1", PATIENCE), ("soon", PATIENCE)):
-            self.patch(agents_module.os, "environ", {"LTTNG_APP_SOCKET_TIMEOUT": text})
-            self.assertEqual(patience(), seconds)

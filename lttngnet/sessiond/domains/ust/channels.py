@@ -29,6 +29,8 @@ class Channel:
         stream_class: its number, in packets and metadata of every trace of the session.
         attributes: of its buffers.
         enabled: whether it records.
+        is_lent: it was made for another domain (see `Channels.lend`).
+        is_optional: that domain can do without it.
         contexts: what every event of it carries, by the user's names.
         rules: what records in it, and whether it does so now.
         bytecode: of the rules that have a filter.
@@ -38,6 +40,8 @@ class Channel:
     stream_class: int
     attributes: Attributes
     enabled: bool = True
+    is_lent: bool = False
+    is_optional: bool = False
     contexts: dict[str, Context] = field(default_factory=dict)
     rules: dict[Rule, bool] = field(default_factory=dict)
     bytecode: dict[Rule, Bytecode] = field(default_factory=dict)
@@ -45,12 +49,13 @@ class Channel:
     def describe(self) -> dict[str, Any]:
         """Return it in the words of ``enable-channel`` and ``enable-event``."""
         limits = {name: getattr(self.attributes, name) for name in Attributes.__slots__}
+        rules = {} if self.is_lent else self.rules  # those are the other domain's
         return {
             "name": self.name,
             "enabled": self.enabled,
             **limits,
             "contexts": list(self.contexts),
-            "events": [rule.describe() | {"enabled": enabled} for rule, enabled in self.rules.items()],
+            "events": [rule.describe() | {"enabled": enabled} for rule, enabled in rules.items()],
         }
 
 
@@ -122,6 +127,41 @@ class Channels:
                 channel.bytecode[rule] = bytecode
         self._add(channel)
         return [rule.name for rule in wanted]
+
+    def lend(self, name: str, event: str, expressions: Sequence[str], is_optional: bool) -> None:
+        """Let a channel record a tracepoint for another domain, where one of some filters holds.
+
+        Args:
+            name: of the channel, which is made if need be.
+            event: name of the tracepoint; what it recorded before counts no more.
+            expressions: the filters; an empty one always holds.
+            is_optional: the other domain can do without it.
+
+        Raises:
+            CommandError: the channel cannot be made any more; a filter is none.
+        """
+        wanted = {Rule(event, filter=expression): expression for expression in expressions}
+        bytecode = {rule: filters.compile(each) for rule, each in wanted.items() if each}
+        channel = self._channels.get(name)
+        if channel is None:
+            if not wanted:
+                return
+            channel = self._new(name, {})
+            channel.is_lent, channel.is_optional = True, is_optional
+        gone = [rule for rule in channel.rules if rule.name == event and rule not in wanted]
+        channel.rules.update(dict.fromkeys(gone, False) | dict.fromkeys(wanted, True))
+        channel.bytecode.update(bytecode)
+        self._add(channel)
+
+    @property
+    def are_used(self) -> bool:
+        """Whether there is anything to record, now or later: a channel that was lent has to have a rule."""
+        return any(not channel.is_lent or any(channel.rules.values()) for channel in self)
+
+    @property
+    def are_optional(self) -> bool:
+        """Whether nobody needs them."""
+        return all(channel.is_optional for channel in self)
 
     def disable_rules(self, name: str, names: Sequence[str]) -> list[str]:
         """Let rules record no more: all that have one of the names, or all at all; return the names.

@@ -83,6 +83,13 @@ class UstDomain:
         self._channels.disable(channel)
         await self._update()
 
+    async def lend(
+        self, channel: str, event: str, expressions: Sequence[str], *, is_optional: bool = False
+    ) -> None:
+        """Let a channel record a tracepoint for another domain of the session; see `Channels.lend`."""
+        self._channels.lend(channel, event, expressions, is_optional)
+        await self._update()
+
     async def add_contexts(self, channel: str, names: Sequence[str]) -> None:
         """See `IDomain`; where there is no channel, the default one is made."""
         self._channels.add_contexts(channel, names)
@@ -105,12 +112,22 @@ class UstDomain:
 
     def is_empty(self) -> bool:
         """See `IDomain`: a channel is something, rules can be added to it while tracing is active."""
-        return not len(self._channels)
+        return not self._channels.are_used
 
     async def attach(self, courier: ICourier) -> None:
         """See `IDomain`; whatever was set up for another consumer process is given up."""
         await self.detach()
-        await courier.add_source(self.name, {"session": self._session})
+        try:
+            await courier.add_source(self.name, {"session": self._session})
+        except CommandError as problem:
+            if problem.code is not Code.NO_UST or not self._channels.are_optional:
+                raise
+            self.log.info(
+                "Session {name} does without applications: {problem}",
+                name=self._session,
+                problem=str(problem),
+            )
+            return
         self._traces = Traces(self._session, self._channels, courier, self._created)
 
     async def detach(self) -> None:

@@ -16,8 +16,10 @@ from zope.interface.verify import verifyObject
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IDomain
-from lttngnet.sessiond.applications import MOST_UNANSWERED
-from lttngnet.sessiond.domains.records import ANSWER_TIMEOUT, Applications, PythonDomain
+from lttngnet.sessiond.applications import MOST_UNANSWERED, Applications
+from lttngnet.sessiond.domains.loggers.domain import LoggerDomain
+from lttngnet.sessiond.domains.loggers.kinds import PYTHON
+from lttngnet.sessiond.domains.loggers.programs import ANSWER_TIMEOUT, ProgramRecorder
 from lttngnet.wire.records import (
     TALK_LIMIT,
     Done,
@@ -103,7 +105,7 @@ class DomainTestCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.applications = Applications()
-        self.domain = PythonDomain("auto", self.applications, self.clock)
+        self.domain = LoggerDomain(PYTHON, [ProgramRecorder("auto", self.applications, self.clock)])
         self.courier = Courier()
         self.addCleanup(lambda: [handed.close() for _, handed, _ in self.courier.handed])
 
@@ -139,17 +141,24 @@ class PythonDomainTests(DomainTestCase):
         self.assertTrue(self.domain.is_empty())
         self.assertEqual(self.wait(self.enable(all=True)), ["*"])
         self.wait(self.enable("shop", "bar.*", loglevel="INFO"))
-        self.wait(self.enable("shop", loglevel="PYTHON_ERROR", loglevel_only=True))
+        self.wait(self.enable("shop", loglevel="PYTHON_ERROR", loglevel_only=True, filter="lineno > 5"))
         self.assertEqual(self.wait(self.domain.disable_events("channel0", ["bar.*"])), ["bar.*"])
+        everything = {"name": "*", "loglevel": None, "loglevel_only": False, "filter": ""}
         self.assertEqual(
             self.domain.describe(),
             {
                 "channels": [
                     {
-                        "name": "channel0",
+                        "name": "lttng_python_channel",
                         "events": [
-                            {"name": "*", "loglevel": 0, "loglevel_only": False},
-                            {"name": "shop", "loglevel": 40, "loglevel_only": True},
+                            everything,
+                            everything | {"name": "shop", "loglevel": "INFO"},
+                            {
+                                "name": "shop",
+                                "loglevel": "ERROR",
+                                "loglevel_only": True,
+                                "filter": "lineno > 5",
+                            },
                         ],
                     }
                 ],
@@ -158,23 +167,25 @@ class PythonDomainTests(DomainTestCase):
         )
         self.assertEqual(self.wait(self.domain.disable_events("channel0", [])), ["*", "shop"])
         self.assertTrue(self.domain.is_empty())
+        self.assertEqual(self.domain.describe()["channels"], [])
 
     def test_refusals(self):
-        self.assertEqual(self.refused(self.enable()), Code.INVALID)
-        self.assertEqual(self.refused(self.enable("")), Code.INVALID_EVENT_NAME)
-        self.assertEqual(self.refused(self.enable("shop", loglevel="LOUD")), Code.INVALID)
-        self.assertEqual(self.refused(self.enable("shop", loglevel=-1)), Code.INVALID)
-        self.assertEqual(self.refused(self.domain.disable_events("channel0", [])), Code.CHANNEL_NOT_FOUND)
-        self.wait(self.enable("shop"))
-        self.assertEqual(self.refused(self.domain.enable_events("more", ["shop"], {})), Code.NOT_SUPPORTED)
         self.assertEqual(
             self.refused(self.domain.disable_events("channel0", ["bar"])), Code.UST_EVENT_NOT_FOUND
         )
+        self.wait(self.enable("shop"))
+        self.assertEqual(self.refused(self.enable("shop")), Code.UST_EVENT_ENABLED)
+        self.wait(self.enable("shop", "more"))
+        self.assertEqual(self.refused(self.domain.enable_channel("more", {})), Code.NOT_SUPPORTED)
+
+    def test_contexts(self):
+        self.wait(self.domain.add_contexts("", ["vpid", "procname"]))
+        self.assertEqual(self.refused(self.domain.add_contexts("", ["vpid", "ip"])), Code.NOT_SUPPORTED)
 
     def test_attach(self):
         self.wait(self.enable(all=True))
         self.wait(self.domain.attach(self.courier))
-        config = {"session": "auto", "hostname": socket.gethostname(), "channel": "channel0"}
+        config = {"session": "auto", "hostname": socket.gethostname(), "channel": "lttng_python_channel"}
         self.assertEqual(self.courier.sources, [("python", config)])
 
     def test_before_and_after(self):

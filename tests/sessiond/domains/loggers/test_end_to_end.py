@@ -14,11 +14,14 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, TestCase
 
-from lttngnet.sessiond.domains.records import Applications, PythonDomain
+from lttngnet.sessiond.applications import Applications
+from lttngnet.sessiond.domains.loggers.domain import LoggerDomain
+from lttngnet.sessiond.domains.loggers.kinds import PYTHON
+from lttngnet.sessiond.domains.loggers.programs import ProgramRecorder
 from lttngnet.sources.records import RecordsSource
 from lttngnet.wire.records import SOCKET
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 INSTALL = "import logging, os, sys, threading, time\nimport lttngnet.logs; lttngnet.logs.install()\n"
 EVENT = re.compile(
     r"^\[(?P<time>[0-9.]+)\] .*lttng_python:event: \{ cpu_id = 0 \}, "
@@ -83,7 +86,7 @@ class EndToEndTests(TestCase):
         self.addCleanup(self.hang_up)
         self.sink = FolderSink(self.folder)
         self.courier = LocalCourier()
-        self.domain = PythonDomain("auto", self.applications, reactor)
+        self.domain = LoggerDomain(PYTHON, [ProgramRecorder("auto", self.applications, reactor)])
         self.environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -199,7 +202,7 @@ class EndToEndTests(TestCase):
         self.assertNotEqual(before, child)
         self.assertEqual(
             sorted(file.name for file in (self.folder / "python").iterdir()),
-            ["channel0_0", "channel0_1", "metadata"],
+            ["lttng_python_channel_0", "lttng_python_channel_1", "metadata"],
         )
 
     async def test_flood(self):

@@ -1,0 +1,1 @@
+"""What ``-p``, ``-j`` and ``-l`` mean: programs with loggers."""
