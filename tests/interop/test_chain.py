@@ -124,7 +124,8 @@ class TraceTests(ChainCase):
         self.stage.lttngnet("stop")
         trace = self.stage.folder / "trace" / "python"
         entries = list(read_index((trace / "index" / "lttng_python_channel_0.idx").read_bytes()))
-        self.assertEqual(sum(e.packet_size for e in entries), 8 * (trace / "lttng_python_channel_0").stat().st_size)
+        size = (trace / "lttng_python_channel_0").stat().st_size
+        self.assertEqual(sum(e.packet_size for e in entries), 8 * size)
         self.stage.lttngnet("destroy")
         self.assertEqual(self.stage.received(), {})
 
