@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from lttngnet.consumer.carrier import Carrier
 from lttngnet.consumer.control import ControlClient
 from lttngnet.consumer.directory import DirectorySink
+from lttngnet.consumer.outgoing import Outgoing
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
@@ -74,7 +75,7 @@ class Consumer(amp.Channel):
         sink = RelaySink(clock, RelaySession(**relay), self._seconds, self._sink_lost)
         client, path = ControlClient(clock, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
         adopt(self._reactor, control, client)
-        adopt(self._reactor, data, path)
+        Outgoing(socket.socket(fileno=data), path, self._reactor)
         sink.connect(client, path, self._carrier)
         self._carrier.use(sink)
 

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.consumer.control import ControlClient, how_it_ended
+from lttngnet.consumer.outgoing import Lent, Outgoing
 from lttngnet.ctf.packet import Packet
 from lttngnet.errors import Code, RelayLost, RelayRefused
 from lttngnet.interfaces import IPacketSink
@@ -37,7 +38,6 @@ from lttngnet.wire.relay import (
 METADATA = "metadata"  # the name that makes a stream one
 POLL = 0.2  # seconds between two questions whether all has arrived
 PIECE = 1 << 20  # bytes of metadata to a command
-BUFFER = 4 << 20  # bytes that the data connection holds before the sources are paused
 
 
 @dataclass
@@ -85,9 +85,12 @@ class DataPath(Protocol):
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         self.on_lost = on_lost
 
-    def connectionMade(self) -> None:
-        """Let enough wait here that the socket never runs dry."""
-        self.transport.bufferSize = BUFFER  # type: ignore[attr-defined]
+    def send(self, header: bytes, content: Lent) -> None:
+        """Send a packet, whose content is only lent. Most transports have to keep a copy of it."""
+        if isinstance(self.transport, Outgoing):
+            self.transport.send(header, content)
+        else:
+            self.transport.writeSequence([header, bytes(content)])
 
     def dataReceived(self, data: bytes) -> None:
         """Refuse to be spoken to."""
@@ -197,8 +200,7 @@ class RelaySink:
             return
         known = self._streams[stream]
         header = DataHeader(0, known.handle, known.sent, len(packet.content), packet.padding)
-        self.data.transport.write(header.pack())
-        self.data.transport.write(bytes(packet.content))  # the transport keeps it, the source does not
+        self.data.send(header.pack(), packet.content)
         index = SendIndex(
             known.handle,
             known.sent,
