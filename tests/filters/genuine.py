@@ -44,7 +44,13 @@ def ask(expressions):
     """Return a dict of expressions and what the genuine client makes of each, as it stands in the table."""
     command = ["unshare", "-m", "sh", "-c", _INSIDE, "sh", sys.executable, "-m", "tests.filters.genuine", "-"]
     asked = subprocess.run(
-        command, input=json.dumps(expressions), capture_output=True, text=True, timeout=60, check=True
+        command,
+        input=json.dumps(expressions),
+        cwd=Path(__file__).parents[2],  # where the package tests is
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return json.loads(asked.stdout.splitlines()[-1])
 

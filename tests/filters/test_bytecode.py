@@ -2,7 +2,7 @@
 
 from struct import unpack_from
 
-from hypothesis import given
+from hypothesis import given, settings
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.errors import Code, CommandError
@@ -29,6 +29,7 @@ class AssemblerTests(SynchronousTestCase):
         found = list(names(compile_filter("a.b == 1 && c[2].d || $ctx.e && $app.f:g && $app.h:i[3]")))
         self.assertEqual([name for _, name in found], ["a.b", "c", "d", "$ctx.e", "$app.f:g", "h:i"])
 
+    @settings(deadline=None)
     @given(tree=filters)
     def test_names_belong_to_instructions_that_have_one(self, tree):
         bytecode = assemble(tree)

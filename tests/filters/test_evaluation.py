@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -75,12 +75,14 @@ class MatchTests(SynchronousTestCase):
     def test_a_long_chain(self):
         self.assertTrue(matches(" || ".join(["n == 4"] * 3000 + ["n == 5"]), FIELDS))
 
+    @settings(deadline=None)
     @given(tree=filters, fields=st.dictionaries(st.sampled_from("ab"), values))
     def test_anything(self, tree, fields):
         for reference in references(tree):
             fields.setdefault(reference.path[0], 1)
         self.assertIn(matches(tree, fields, fields), (True, False))
 
+    @settings(deadline=None)
     @given(
         pattern=st.lists(st.sampled_from(["a", "b", "*", "\\*", "\\\\"]), max_size=6).map("".join),
         text=st.text("ab*\\", max_size=6),

@@ -80,6 +80,7 @@ class TreeTests(SynchronousTestCase):
     def test_comments_and_line_breaks_are_blank(self):
         self.assertEqual(parse("a /* == 1 */ \n\t== // 2\n b"), Binary(Infix.EQUAL, A, B))
 
+    @settings(deadline=None)
     @given(tree=filters)
     def test_printed_and_read_again(self, tree):
         self.assertEqual(parse(str(tree)), tree)
@@ -164,7 +165,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual(str(tree), chain)
         assemble(tree)
 
-    @settings(max_examples=500)
+    @settings(max_examples=500, deadline=None)
     @given(expression=st.lists(words, max_size=12).map("".join) | st.text(max_size=40))
     def test_whatever_is_written(self, expression):
         try:
