@@ -40,7 +40,7 @@ from lttngnet.sessiond.sockets import SharedSocket, is_answered
 from lttngnet.sessiond.ust.applications import Applications as UstApplications
 from lttngnet.sessiond.ust.service import UstRendezvous, application_patience, ust_folder
 from lttngnet.sources.ftrace.tracefs import Tracefs, TracefsUnavailable
-from lttngnet.startup import CannotStart, DaemonOptions, callers_umask, end_by_signal
+from lttngnet.startup import CannotStart, DaemonOptions, callers_umask, end_by_signal, raise_descriptor_limit
 from lttngnet.wire.amp import CLIENT_SOCKET
 from lttngnet.wire.records import SOCKET as APPLICATION_SOCKET
 
@@ -119,7 +119,8 @@ class SessionDaemon(MultiService):
         self._umask = umask
 
     def privilegedStartService(self) -> None:
-        """Write as the caller would, then listen."""
+        """Write as the caller would, open as many files as may be, then listen."""
+        raise_descriptor_limit()
         if self._umask is not None:
             os.umask(self._umask)
         super().privilegedStartService()
