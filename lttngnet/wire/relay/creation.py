@@ -134,9 +134,7 @@ class _AddStream21(Message):
     path: Annotated[str, "4096s"]
 
 
-class _AddStream22(Message):
-    channel: Annotated[str, "264s"]
-    path: Annotated[str, "4096s"]
+class _AddStream22(_AddStream21):
     tracefile_size: U64
     tracefile_count: U64
 

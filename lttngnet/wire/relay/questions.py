@@ -72,15 +72,7 @@ class _Index24(Message):
     stream_class: U64
 
 
-class _Index28(Message):
-    stream: U64
-    net_sequence: U64
-    packet_size: U64
-    content_size: U64
-    timestamp_begin: U64
-    timestamp_end: U64
-    events_discarded: U64
-    stream_class: U64
+class _Index28(_Index24):
     stream_instance: U64
     packet_sequence: U64
 
