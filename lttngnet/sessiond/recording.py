@@ -102,6 +102,14 @@ class Recording:
         self._running.clear()
         await self._each(running, "stop")
 
+    async def detach(self) -> None:
+        """Stop, and let go of all that was made for the consumer process: it is gone, or will be."""
+        await self.halt()
+        attached = [domain for name, domain in self._domains.items() if name in self._attached]
+        self._courier = None
+        self._attached.clear()
+        await self._each(attached, "detach")
+
     async def destroy(self) -> None:
         """Take down all that the domains have set up."""
         domains = list(self._domains.values())

@@ -130,6 +130,19 @@ class Namespace:
         self._processes.append(process)
         return process
 
+    def converse(self, *command, cwd=None):
+        """Start a process that stays, and is talked with through pipes."""
+        process = subprocess.Popen(
+            self._inside(command),
+            env=self.environment,
+            cwd=cwd or self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._processes.append(process)
+        return process
+
     def terminate(self, process, deadline=5):
         """Send SIGTERM to a process that was started here, and return its exit status."""
         # nsenter waits for it and passes no signal on.

@@ -55,6 +55,9 @@ class Domain:
     async def stop(self):
         self.notes.note(f"{self.name} stop")
 
+    async def detach(self):
+        self.notes.note(f"{self.name} detach")
+
     async def destroy(self):
         self.notes.note(f"{self.name} destroy")
 
@@ -224,7 +227,7 @@ class SessionTests(SynchronousTestCase):
         session = self.active()
         self.consumer.counted = NOTHING | {"events": 7}
         self.consumer.lose("the relay daemon closed the data connection")
-        self.assertEqual(self.do(), ["dismiss", "python stop"])
+        self.assertEqual(self.do(), ["dismiss", "python stop", "python detach"])
         description = self.successResultOf(session.describe())
         self.assertEqual((description["state"], description["facts"]["events"]), ("lost", 7))
         self.assertEqual(description["problem"], "the relay daemon closed the data connection")
@@ -243,7 +246,9 @@ class SessionTests(SynchronousTestCase):
         session = self.active()
         self.refused(session.set_consumer_uri(NETWORK), Code.TRACE_ALREADY_STARTED)
         self.do(session.stop())
-        self.assertEqual(self.do(session.set_consumer_uri(Output(path="/trace"))), ["finish"])
+        self.assertEqual(
+            self.do(session.set_consumer_uri(Output(path="/trace"))), ["python detach", "finish"]
+        )
         self.assertEqual(self.state(session), "prepared")
         self.assertEqual(self.do(session.start())[:2], ["spawn", "use /trace"])
 

@@ -9,10 +9,13 @@ from lttngnet.errors import Code, CommandError
 class Plain:
     """The verbs of `IDomain` that not every tracer can do: a domain overrides those that it can.
 
-    Each raises `CommandError`, NOT_SUPPORTED.
+    Each raises `CommandError`, NOT_SUPPORTED; but for those that everybody is told of.
     """
 
     name: str
+
+    async def detach(self) -> None:
+        """See `IDomain`: there is nothing to let go of."""
 
     async def enable_channel(self, channel: str, options: dict[str, Any]) -> None:
         """See `IDomain`."""

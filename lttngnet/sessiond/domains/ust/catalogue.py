@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from lttngnet.errors import WireError
 from lttngnet.log import Logger
 from lttngnet.sessiond.ust.application import Application, ApplicationGone, ApplicationRefused
 from lttngnet.wire.ust import loglevels
@@ -21,15 +22,17 @@ async def available(applications: Iterable[Application], fields: bool) -> list[d
         applications: to ask, all at once.
         fields: whether to tell the fields of each tracepoint, too.
     """
-    asking = [Deferred.fromCoroutine(_of(each, fields)) for each in applications]
-    answers = await DeferredList(asking, consumeErrors=True)
-    found = []
-    for done, answer in answers:
-        if done:
-            found += answer
-        elif not answer.check(ApplicationGone, ApplicationRefused):
-            log.failure("An application could not be asked for its tracepoints", answer)
-    return found
+    asking = [Deferred.fromCoroutine(_try(each, fields)) for each in applications]
+    answers = await DeferredList(asking)
+    return [event for _, answer in answers for event in answer]
+
+
+async def _try(application: Application, with_fields: bool) -> list[dict[str, Any]]:
+    try:
+        return await _of(application, with_fields)
+    except (ApplicationGone, ApplicationRefused, WireError) as problem:
+        log.warn("{who} does not tell its tracepoints: {why}", who=str(application), why=str(problem))
+        return []
 
 
 async def _of(application: Application, with_fields: bool) -> list[dict[str, Any]]:

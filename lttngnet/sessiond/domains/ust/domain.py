@@ -131,7 +131,7 @@ class UstDomain:
         self._traces = Traces(self._session, self._channels, courier, self._created)
 
     async def detach(self) -> None:
-        """Let every application release what it has of this session: the consumer process is gone."""
+        """See `IDomain`; every application releases what it has of this session."""
         self._is_active = False
         self._applications.unwatch(self)
         members, self._members = list(self._members.values()), {}
