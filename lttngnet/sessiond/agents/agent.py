@@ -83,6 +83,7 @@ class Agent(TwistedProtocol):
         self._orders: deque[tuple[Order, Deferred[Answer]]] = deque()  # the first one was given
         self._deadline: IDelayedCall | None = None
         self._talk = conversation_machine(Core(self))
+        self._is_member = False
 
     async def enable(self, rule: Enable) -> None:
         """Let it record, too, what a logger logs."""
@@ -134,6 +135,7 @@ class Agent(TwistedProtocol):
         """See `Peer`."""
         self.domain = Domain(registration.domain)
         self.pid = registration.pid
+        self._is_member = True
         settling = self._agents.joined(self)
         settling.addCallback(lambda _: self._talk.settle())
         settling.addErrback(lambda failure: self.log.failure("Agent of process {pid}", failure, pid=self.pid))
@@ -144,6 +146,7 @@ class Agent(TwistedProtocol):
 
     def leave(self) -> None:
         """See `Peer`."""
+        self._is_member = False
         self._agents.left(self)
         orders, self._orders = self._orders, deque()
         for _, answer in orders:
@@ -162,7 +165,7 @@ class Agent(TwistedProtocol):
 
     def _give(self, what: Order) -> Deferred[Answer]:
         answer: Deferred[Answer] = Deferred()
-        if self._talk.name() not in ("registered", "done"):
+        if not self._is_member:
             answer.errback(AgentGone(f"the agent of process {self.pid} is gone"))
             return answer
         self._orders.append((what, answer))

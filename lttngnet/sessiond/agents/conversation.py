@@ -23,9 +23,6 @@ class Conversation(Protocol):
     def lost(self) -> None:
         """The connection is over."""
 
-    def name(self) -> str:
-        """Return the state."""
-
 
 class Peer(Protocol):
     """What the machine works with: the connection."""
@@ -97,8 +94,5 @@ connected.upon(Conversation.lost).to(closed).returns(None)
 closed.upon(Conversation.settle).loop().returns(None)
 closed.upon(Conversation.give_up).loop().returns(None)
 closed.upon(Conversation.lost).loop().returns(None)
-
-for state in (connected, registered, done, closed):
-    state.upon(Conversation.name).loop().returns(state.name)
 
 conversation_machine = builder.build()

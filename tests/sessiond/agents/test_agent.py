@@ -26,9 +26,12 @@ class RememberingWatcher:
     def __init__(self):
         self.members = []
         self.telling = None
+        self.rules = ()
 
     async def joined(self, agent):
         self.members.append(agent)
+        for rule in self.rules:
+            await agent.enable(rule)
         if self.telling is not None:
             await self.telling
 
@@ -67,6 +70,11 @@ class AgentTests(SynchronousTestCase):
         self.pump.flush()
         self.assertEqual((list(self.agents), self.watcher.members), ([], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_is_enabled_is_told_at_once(self):
+        self.watcher.rules = (RULE, Enable(10, 0, "*"))
+        _, pretended = self.enter()
+        self.assertEqual(pretended.told, [*self.watcher.rules, RegistrationDone()])
 
     def test_its_program_waits_until_all_is_told(self):
         self.watcher.telling = Deferred()

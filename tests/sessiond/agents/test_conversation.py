@@ -67,6 +67,3 @@ class ConversationTests(WalkMixin, SynchronousTestCase):
         for way in (REGISTERED, [*REGISTERED, "settle"]):
             self.assertEqual(self.after(*way, "give_up", "lost")[len(way) :], ["why", "leave"])
             self.assertEqual(self.after(*way, "lost", "settle", "lost")[len(way) :], ["leave"])
-
-    def test_name(self):
-        self.assertEqual(self.make().name(), "connected")
