@@ -457,8 +457,6 @@ class FaultTests(Case):
         liars = self.space.converse(
             sys.executable, "-m", "tests.interop.liars", cwd=Path(__file__).parents[2]
         )
-        self.addCleanup(liars.wait)
-        self.addCleanup(liars.stdin.close)
         self.addCleanup(liars.stdout.close)
         self.assertEqual(liars.stdout.readline(), "registered\n")
         await session.start()
@@ -472,4 +470,6 @@ class FaultTests(Case):
         await session.stop()
         await session.destroy()
         self.assertEqual(self.read(), numbers)
+        liars.stdin.close()
+        liars.wait()
         wait_until(lambda: self.descriptors() <= before, "all descriptors are closed")
