@@ -5,7 +5,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 
 
 class IPacketSink(Interface):
@@ -34,6 +34,9 @@ class IPacketSink(Interface):
     def write(stream: int, packet: Packet) -> None:
         """Append a packet to a stream."""
 
+    def beacon(silence: Silence) -> None:
+        """Let readers of a live trace know that they need not wait for a stream; others need not know."""
+
     async def close_stream(stream: int) -> None:
         """No more packets will come on this stream."""
 
@@ -55,6 +58,12 @@ class IPacketSource(Interface):
 
     async def start(sink: Any) -> None:
         """Announce the streams and the metadata to an `IPacketSink`, and hand on packets from now on."""
+
+    async def flush() -> list[Silence]:
+        """Hand on what was recorded up to now, and go on; return the streams that had nothing.
+
+        A stream's first packet is handed on even if it is empty: readers of a live trace wait for it.
+        """
 
     async def stop() -> None:
         """Hand on everything that was recorded up to now, to the last event, and then nothing more."""
@@ -158,6 +167,9 @@ class IDomain(Interface):
 
     async def attach(courier: Any) -> None:
         """Tell a consumer process (an `ICourier`) what to carry. Called once for each process."""
+
+    async def detach() -> None:
+        """Let go of what was made for the consumer process, which is gone, or will be; `stop` came before."""
 
     async def start() -> None:
         """Let the tracer record."""

@@ -17,6 +17,7 @@ def facts(name="session1", **changes):
         "output": "file:///traces/",
         "warnings": [],
         "network": False,
+        "live": 0,
         "path": "",
         "problem": "",
         "consumer": None,
@@ -66,8 +67,8 @@ class FakeDaemon(amp.AMP):
         return {"facts": {"version": "0.1.0", "pid": 42, "domains": ["kernel", "python"]}}
 
     @answers(wire.CreateSession)
-    async def create(self, name, output, no_consumer):
-        self.note("CreateSession", name=name, output=output, no_consumer=no_consumer)
+    async def create(self, name, output, no_consumer, live):
+        self.note("CreateSession", name=name, output=output, no_consumer=no_consumer, live=live)
         name = name or "auto-20261122-150000"
         where = "" if no_consumer else "file:///traces/"
         self.memory.sessions[name] = facts(name, output=where)

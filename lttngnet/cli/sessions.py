@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lttngnet.cli import current, texts
+from lttngnet.cli.amounts import PERIOD
 from lttngnet.cli.options import (
     as_json,
     examples,
@@ -19,22 +20,43 @@ from lttngnet.cli.options import (
 from lttngnet.cli.terminal import Terminal, pass_terminal
 from lttngnet.uri import Output
 
+LIVE = 1_000_000
+"""Microseconds between two times that what a live session recorded is sent."""
+
+LIVE_OUTPUT = "net://127.0.0.1"
+
 if TYPE_CHECKING:
     from lttngnet.client import Daemon, Facts
 
 
+class Create(click.Command):
+    """Takes ``--live`` without a value, as ``lttng`` does, also before the name of the session."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give it the default."""
+        return super().parse_args(ctx, [f"--live={LIVE}" if each == "--live" else each for each in args])
+
+
 @click.command(
+    cls=Create,
     epilog=examples(
         "lttngnet create session1",
         "lttngnet create session1 -U net://192.168.1.10",
         "lttngnet create session1 -C tcp://relay:5342 -D tcp://relay:5343",
         "lttngnet create session1 -o /tmp/trace",
-    )
+        "lttngnet create session1 --live=200ms -U net://192.168.1.10",
+    ),
 )
 @session_argument
 @click.option("-o", "--output", "folder", metavar="PATH", help="Local folder for the trace.")
 @uri_options
 @click.option("--no-consumer", is_flag=True, help="Have no output until enable-consumer sets one.")
+@click.option(
+    "--live",
+    type=PERIOD,
+    metavar="[PERIOD]",
+    help="For live viewers: send what is recorded this often (1s). Without an output: to this machine.",
+)
 @as_json
 @pass_terminal
 def create(
@@ -45,6 +67,7 @@ def create(
     control: str | None,
     data: str | None,
     no_consumer: bool,
+    live: int | None,
     as_json: bool,
 ) -> None:
     """Create a tracing session, and make it the current one.
@@ -53,9 +76,13 @@ def create(
     ~/lttng-traces, until enable-consumer says otherwise.
     """
     output = _output(folder, both, control, data, no_consumer)
+    if live == 0:
+        raise click.ClickException("a live timer of 0 would send nothing: say something like --live=1s")
+    if live and output is None and not no_consumer:
+        output = output_argument(LIVE_OUTPUT)
 
     async def conversation(daemon: "Daemon") -> "Facts":
-        session = await daemon.create(name or "", output, no_consumer)
+        session = await daemon.create(name or "", output, no_consumer, live or 0)
         return await session.describe()
 
     facts = terminal.ask(conversation)

@@ -51,6 +51,8 @@ def details(facts: Facts) -> Iterator[str]:
     if facts["path"]:
         where = ", below the relay daemon's output folder" if facts["network"] else ""
         yield f"    Trace: {facts['path']}{where}"
+    if facts["live"]:
+        yield f"    Live: sent every {facts['live']} us"
     if facts["consumer"] is not None:
         yield f"    Consumer: process {facts['consumer']}"
     yield f"    {recorded(facts)}"

@@ -150,7 +150,11 @@ class Daemon:
         return dict((await self.ask(wire.Version))["facts"])
 
     async def create(
-        self, name: str = "", output: str | Output | None = None, no_consumer: bool = False
+        self,
+        name: str = "",
+        output: str | Output | None = None,
+        no_consumer: bool = False,
+        live: int = 0,
     ) -> Session:
         """Create a tracing session.
 
@@ -158,6 +162,7 @@ class Daemon:
             name: empty for ``auto-<date>-<time>``.
             output: where the trace goes, as in `Session.set_consumer_uri`. None: the default local folder.
             no_consumer: the session has no output until a URI is set.
+            live: for live viewers: microseconds between two times that what was recorded is sent.
 
         Raises:
             CommandError: the name is taken (SESSION_EXISTS) or not possible, or the output is wrong.
@@ -169,6 +174,7 @@ class Daemon:
             name=name,
             output=None if output is None else output.to_dict(),
             no_consumer=no_consumer,
+            live=live,
         )
         return self.handle(str(answer["name"]))
 

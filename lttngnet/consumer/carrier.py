@@ -3,7 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
@@ -24,8 +26,11 @@ class Carrier:
 
     log = Logger()
 
-    def __init__(self, make_source: Callable[[str, dict[str, Any]], Any]) -> None:
+    def __init__(self, make_source: Callable[[str, dict[str, Any]], Any], clock: IReactorTime) -> None:
         self._make_source = make_source
+        self._pulse = LoopingCall(self._beat)
+        self._pulse.clock = clock
+        self._live = 0.0
         self._sources: dict[str, Any] = {}  # IPacketSource, by kind
         self._started: set[str] = set()
         self._sink: Any = None  # IPacketSink
@@ -33,9 +38,15 @@ class Carrier:
         self._muted = False
         self._ending = False
 
-    def use(self, sink: Any) -> None:
-        """Take the sink; there is one for the life of the process."""
+    def use(self, sink: Any, live: float = 0.0) -> None:
+        """Take the sink; there is one for the life of the process.
+
+        Args:
+            sink: an `IPacketSink`.
+            live: seconds between two times that all that was recorded is handed on; 0: when it comes.
+        """
         self._sink = sink
+        self._live = live
 
     def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """Make a source, which is started by `begin`."""
@@ -66,6 +77,8 @@ class Carrier:
                 self._started.add(kind)
                 await self._of_relay(source.start(self._sink))
         self._tell_sources()
+        if self._live and not self._pulse.running:
+            self._pulse.start(self._live).addErrback(self._pulse_failed)
 
     async def end(self) -> None:
         """Carry all that was recorded, also what waits because of `mute`, and return when it has arrived.
@@ -80,7 +93,23 @@ class Carrier:
         finally:
             self._ending = False
 
+    async def flush(self) -> None:
+        """Hand on what was recorded up to now, and tell the sink of the streams that had nothing."""
+        for kind in sorted(self._started):
+            for silence in await self._sources[kind].flush():
+                self._sink.beacon(silence)
+
+    async def _beat(self) -> None:
+        """Flush, unless nothing is consumed now anyway."""
+        if not (self._paused or self._muted or self._ending):
+            await self.flush()
+
+    def _pulse_failed(self, failure: Failure) -> None:
+        self.log.failure("What is recorded is not handed on live any more", failure)
+
     async def _drain(self) -> None:
+        if self._pulse.running:
+            self._pulse.stop()
         for kind in sorted(self._started):
             await self._of_relay(self._sources[kind].stop())
         self._started.clear()
@@ -102,6 +131,8 @@ class Carrier:
 
     def close(self) -> None:
         """Let go of all sources."""
+        if self._pulse.running:
+            self._pulse.stop()
         for source in self._sources.values():
             source.close()
         self._started.clear()

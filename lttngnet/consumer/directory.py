@@ -9,7 +9,7 @@ from typing import BinaryIO
 from zope.interface import implementer
 
 from lttngnet.ctf.index import IndexEntry, index_header
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.interfaces import IPacketSink
 
 FOLDER_MODE = 0o770
@@ -80,6 +80,9 @@ class DirectorySink:
         """See `IPacketSink`."""
         if not self._lost:
             self._attempt(self._write, self._streams[stream], packet)
+
+    def beacon(self, silence: Silence) -> None:
+        """See `IPacketSink`: nobody reads a folder live."""
 
     async def close_stream(self, stream: int) -> None:
         """See `IPacketSink`."""

@@ -57,7 +57,7 @@ class Consumer(amp.Channel):
         super().__init__()
         self._reactor = reactor
         self._seconds = seconds
-        self._carrier = Carrier(make_source)
+        self._carrier = Carrier(make_source, reactor)
         self._finished = False
         self._reported: dict[str, int] = {}
         self._reports = LoopingCall(self._report)
@@ -77,7 +77,7 @@ class Consumer(amp.Channel):
         adopt(self._reactor, control, client)
         Outgoing(socket.socket(fileno=data), path, self._reactor)
         sink.connect(client, path, self._carrier)
-        self._carrier.use(sink)
+        self._carrier.use(sink, live=sink.session.live / 1e6)
 
     @amp.answers(amp.UseDirectory)
     async def use_directory(self, path: str) -> None:

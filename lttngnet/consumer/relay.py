@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from lttngnet.consumer.control import ControlClient, how_it_ended
 from lttngnet.consumer.outgoing import Lent, Outgoing
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.errors import Code, RelayLost, RelayRefused
 from lttngnet.interfaces import IPacketSink
 from lttngnet.wire.relay import (
@@ -49,12 +49,14 @@ class RelaySession:
         session: the relay daemon's number for it.
         path: where the trace will lie, relative to the relay daemon's output folder.
         prefix: what relay daemons below 2.11 want before the path of a trace: ``/HOST/SESSION-DATE/``.
+        live: microseconds between two times that what was recorded is sent; 0 is not live.
     """
 
     minor: int
     session: int
     path: str
     prefix: str = ""
+    live: int = 0
 
 
 @dataclass
@@ -65,6 +67,7 @@ class Stream:
     handle: int
     sent: int = 0  # packets, which is the next number on the network
     sequence: int = 0  # number of the packet that would come next in the trace
+    ended: int = 0  # when the last packet did, ns
 
     @property
     def last(self) -> int:
@@ -215,6 +218,18 @@ class RelaySink:
         )
         known.sent += 1
         known.sequence = packet.sequence + 1
+        known.ended = packet.timestamp_end
+        self._send_index(index)
+
+    def beacon(self, silence: Silence) -> None:
+        """See `IPacketSink`: an index without a packet, which a relay daemon knows since 2.4."""
+        known = self._streams.get(silence.stream)
+        if known is None or self._lost is not None or silence.until <= known.ended:
+            return
+        last = max(known.sent - 1, 0)
+        self._send_index(SendIndex(known.handle, last, 0, 0, 0, silence.until, 0, silence.stream_class, 0, 0))
+
+    def _send_index(self, index: SendIndex) -> None:
         self._unanswered += 1
         asked = self.control.ask(Command.SEND_INDEX, index.pack(self.session.minor), Status)
         asked.addCallbacks(self._indexed, lambda lost: lost.trap(RelayLost))

@@ -22,6 +22,7 @@ class PacketBuilder:
     Attributes:
         discarded: events lost on this stream since tracing began; told with the next packet.
         events: number of events in it.
+        sequence: number of the packet, from 0.
     """
 
     def __init__(self, uuid: UUID, stream_class: int, stream_instance: int) -> None:
@@ -29,7 +30,7 @@ class PacketBuilder:
         self._header = _HEADER.pack(MAGIC, uuid.bytes, stream_class, stream_instance)
         self._stream_class = stream_class
         self._stream_instance = stream_instance
-        self._sequence = 0
+        self.sequence = 0
         self._told = 0
         self._last = 0
         self._begin()
@@ -77,7 +78,7 @@ class PacketBuilder:
         bits = 8 * len(content)
         content[: len(self._header)] = self._header
         _CONTEXT.pack_into(
-            content, len(self._header), self._first, self._last, bits, bits, self._sequence, self.discarded, 0
+            content, len(self._header), self._first, self._last, bits, bits, self.sequence, self.discarded, 0
         )
         packet = Packet(
             content=content,
@@ -88,9 +89,9 @@ class PacketBuilder:
             events_discarded=self.discarded,
             stream_class=self._stream_class,
             stream_instance=self._stream_instance,
-            sequence=self._sequence,
+            sequence=self.sequence,
         )
         self._told = self.discarded
-        self._sequence += 1
+        self.sequence += 1
         self._begin()
         return packet

@@ -1,6 +1,21 @@
 """A CTF packet on its way from a source to a sink."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Silence(NamedTuple):
+    """Nothing was recorded on a stream up to a moment, and no packet to come begins before it.
+
+    Attributes:
+        stream: its number, as the sink calls it.
+        stream_class: CTF stream (class) id.
+        until: in the clock of the trace, ns.
+    """
+
+    stream: int
+    stream_class: int
+    until: int
 
 
 @dataclass(slots=True)

@@ -46,10 +46,10 @@ async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySes
     question = wanted.pack(minor)
     if minor >= 11:
         created = await client.demand(Command.CREATE_SESSION, question, SessionCreated)
-        return RelaySession(minor, created.session, created.path)
+        return RelaySession(minor, created.session, created.path, live=wanted.live_timer)
     old = await client.demand(Command.CREATE_SESSION, question, SessionCreated24)
     path = f"{wanted.hostname}/{wanted.base_path or dated(wanted)}"
-    return RelaySession(minor, old.session, path, f"/{path}//")
+    return RelaySession(minor, old.session, path, f"/{path}//", wanted.live_timer)
 
 
 def dated(wanted: CreateSession) -> str:

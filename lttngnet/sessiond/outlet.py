@@ -43,6 +43,7 @@ class Outlet:
         path: where the present trace lies: relative to the relay daemon's output folder, or a local folder.
         consumer: the present one, or None.
         facts: its counters, or those of the last one, as they were told last.
+        live: microseconds between two times that what was recorded is sent; 0: when there is enough.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Outlet:
         created: int,
         surroundings: Surroundings,
         on_lost: Callable[[str], None],
+        live: int = 0,
     ) -> None:
+        self.live = live
         self.template = Output()
         self.path = ""
         self.consumer: ConsumerProcess | None = None
@@ -143,6 +146,7 @@ class Outlet:
             self._name,
             self._surroundings.hostname,
             base_path,
+            live_timer=self.live,
             name_has_time=is_first and self._name.startswith("auto-"),
             sessiond=self._surroundings.sessiond,
             session=self._number,

@@ -58,9 +58,11 @@ class ClientChannel(amp.Channel):
         return {"facts": self._about()}
 
     @amp.answers(amp.CreateSession)
-    async def create(self, name: str, output: dict[str, Any] | None, no_consumer: bool) -> dict[str, Any]:
+    async def create(
+        self, name: str, output: dict[str, Any] | None, no_consumer: bool, live: int
+    ) -> dict[str, Any]:
         """See `amp.CreateSession`."""
-        session = self._sessions.create(name, checked(output), no_consumer)
+        session = self._sessions.create(name, checked(output), no_consumer, live)
         return {"name": session.name, "output": session.output}
 
     @amp.answers(amp.SetConsumerUri)

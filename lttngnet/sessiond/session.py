@@ -56,7 +56,13 @@ class Session:
     log = Logger()
 
     def __init__(
-        self, name: str, number: int, created: int, output: Output | None, surroundings: Surroundings
+        self,
+        name: str,
+        number: int,
+        created: int,
+        output: Output | None,
+        surroundings: Surroundings,
+        live: int = 0,
     ) -> None:
         self.name = name
         self.created = created
@@ -64,8 +70,9 @@ class Session:
         self._memory = Memory()
         self._life = lifecycle_machine(self._memory)
         self._recording = Recording(name, surroundings.domains)
-        self._outlet = Outlet(name, number, created, surroundings, self._lost)
+        self._outlet = Outlet(name, number, created, surroundings, self._lost, live)
         if output is not None:
+            self._check_live(output)
             self._outlet.template = output
             self._life.prepare()
 
@@ -88,7 +95,9 @@ class Session:
             template = self._outlet.template.updated(output) if is_template else output
         except ValueError as problem:
             raise CommandError(Code.INVALID, str(problem)) from None
+        self._check_live(template)
         self._ask(self._life.prepare)
+        await self._recording.detach()
         await self._outlet.close()
         self._outlet.template = template
         return str(template)
@@ -231,6 +240,12 @@ class Session:
         await self._outlet.count()
         return self._description()
 
+    def _check_live(self, output: Output) -> None:
+        if self._outlet.live and not output.is_network:
+            raise CommandError(
+                Code.INVALID, f"session {self.name} is live: it needs a relay daemon, not a folder"
+            )
+
     async def _enable(self) -> None:
         if self._life.name() in ("prepared", "lost"):
             self._outlet.check()
@@ -252,7 +267,7 @@ class Session:
         self.log.warn("Session {session} has lost its consumer: {why}", session=self.name, why=why)
         self._life.lose(why)
         self._outlet.drop()
-        stopping = Deferred.fromCoroutine(self._recording.halt())
+        stopping = self._turn.run(lambda: Deferred.fromCoroutine(self._recording.detach()))
         stopping.addErrback(lambda failure: self.log.failure("Tracing could not be stopped.", failure))
 
     def _description(self) -> dict[str, Any]:
@@ -265,6 +280,7 @@ class Session:
             "output": self.output,
             "warnings": list(outlet.template.warnings),
             "network": outlet.template.is_network,
+            "live": outlet.live,
             "path": outlet.path,
             "problem": self._memory.problem,
             "consumer": None if outlet.consumer is None else outlet.consumer.pid,

@@ -30,16 +30,17 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._made = 0
 
-    def create(self, name: str, output: Output | None, no_consumer: bool) -> Session:
+    def create(self, name: str, output: Output | None, no_consumer: bool, live: int = 0) -> Session:
         """Create a session.
 
         Args:
             name: empty for one that tells the time.
             output: None for the default folder, or for none at all with ``no_consumer``.
             no_consumer: leave the session without a consumer until a URI is set.
+            live: microseconds between two times that what was recorded is sent; 0: when there is enough.
 
         Raises:
-            CommandError: the name is taken, or cannot be one.
+            CommandError: the name is taken, or cannot be one; a live session has no relay daemon.
         """
         now = int(self._seconds())
         date = f"{datetime.fromtimestamp(now):%Y%m%d-%H%M%S}"
@@ -55,7 +56,9 @@ class Sessions:
             raise CommandError(Code.SESSION_EXISTS, f"there is a session {name} already")
         if output is None and not no_consumer:
             output = Output(path=str(self.folder / dated))
-        session = Session(name, self._made, now, output, self._surroundings)
+        if not 0 <= live < 1 << 32:
+            raise CommandError(Code.INVALID, f"a live timer of {live} us cannot be: at most {(1 << 32) - 1}")
+        session = Session(name, self._made, now, output, self._surroundings, live)
         self._sessions[name] = session
         self._made += 1
         return session

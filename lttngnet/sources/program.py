@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.ctf.builder import PacketBuilder
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.errors import WireError
 from lttngnet.log import Logger
 from lttngnet.wire.records import RECORD_LIMIT, Frames, parse_record
@@ -24,6 +24,9 @@ READ_SIZE = 64 << 10
 MOST_DISCARDED = 1 << 63  # no program can have lost more than that
 
 STREAM_CLASS, EVENT = 0, 0
+
+_UNDER_WAY = 100_000_000
+"""ns that a record may take from its timestamp into the socket, in a program whose threads wait in turn."""
 
 _CONTEXT = Struct("=II17s")
 _EVENT_ROOM = 14 + _CONTEXT.size  # event header and context, at most
@@ -137,9 +140,21 @@ class Program:
         """Tell whether there is anything to flush."""
         return self._builder.has_news
 
-    def flush(self) -> None:
+    def catch_up(self) -> Silence | None:
+        """Hand on all that was sent up to now; say up to when nothing was, if that is so."""
+        until = time.monotonic_ns() - _UNDER_WAY
+        self.drain()
+        if self.stream is None or self.fileno() == -1:
+            return None
+        if self.has_news or not self._builder.sequence:
+            self.flush(even_empty=True)
+            return None
+        self._builder.touch(until)
+        return Silence(self.stream, STREAM_CLASS, until)
+
+    def flush(self, even_empty: bool = False) -> None:
         """Hand on what was gathered."""
-        if self.has_news:
+        if self.has_news or even_empty:
             events, packet = self._builder.events, self._builder.take()
             lost, self._told = packet.events_discarded - self._told, packet.events_discarded
             self._keeper.hand_on(self, packet, events, lost)

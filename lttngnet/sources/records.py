@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from lttngnet import __version__
 from lttngnet.ctf.builder import PacketBuilder
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.ctf.tsdl import clock_offset, creation_datetime, preamble
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
@@ -95,6 +95,15 @@ class RecordsSource:
             for program in list(self._programs):
                 await self._announce(program)
         self._listen()
+
+    async def flush(self) -> list[Silence]:
+        """See `IPacketSource`."""
+        async with self._turn:
+            return [
+                silence
+                for program in list(self._programs)
+                if program.stream is not None and (silence := program.catch_up()) is not None
+            ]
 
     async def stop(self) -> None:
         """Hand on every record that was sent up to now."""

@@ -199,10 +199,16 @@ class CreateSession(Command):
 
     ``name`` is empty for ``auto-<date>-<time>``. ``output`` is an `Output` as a dict, or None: then it is the
     default local folder, unless ``no_consumer`` is set: then the session has none until a URI is set.
+    ``live`` is 0, or the microseconds between two times that what was recorded is sent, for live viewers.
     The answer is the session's name, and where its trace will go, as text.
     """
 
-    arguments = [(b"name", amp.Unicode()), (b"output", Json()), (b"no_consumer", amp.Boolean())]
+    arguments = [
+        (b"name", amp.Unicode()),
+        (b"output", Json()),
+        (b"no_consumer", amp.Boolean()),
+        (b"live", amp.Integer()),
+    ]
     response = [(b"name", amp.Unicode()), (b"output", amp.Unicode())]
 
 
@@ -354,6 +360,7 @@ class Describe(Command):
     * ``state``: ``created``, ``prepared`` (has a consumer template), ``enabled``, ``active``, ``stopped``,
       ``lost`` (its consumer or relay daemon is gone); ``muted``: whether the consumer is disabled;
     * ``output``: where its trace is to go, as text, empty if nowhere; ``warnings``: about that output;
+    * ``live``: period of a live session, microseconds; 0 is not live;
     * ``network``: whether that is over the network; ``path``: where the trace lies: relative to the relay
       daemon's output folder, or a local folder; empty before the consumer was enabled;
     * ``problem``: one sentence on what went wrong, or empty; ``consumer``: process id, or None;

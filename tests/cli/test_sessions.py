@@ -21,7 +21,7 @@ class CreateTests(TerminalCase):
         self.assertEqual(told, "Session bare created.\nIt has no output yet\n")
 
     def test_without_arguments(self):
-        self.assertEqual(self.created(), {"name": "", "output": None, "no_consumer": False})
+        self.assertEqual(self.created(), {"name": "", "output": None, "no_consumer": False, "live": 0})
         self.assertEqual((self.home / ".lttngnetrc").read_text(), "session=auto-20261122-150000\n")
 
     def test_output_folder(self):
@@ -41,6 +41,13 @@ class CreateTests(TerminalCase):
                 output = self.created("x", control, "tcp://10.0.0.1", data, "udp://10.0.0.1")["output"]
                 self.assertEqual(output["control"], "tcp4://10.0.0.1:5342/")
                 self.assertEqual(output["data"], "udp://10.0.0.1:5343/")
+
+    def test_live(self):
+        made = self.created("--live", "x", "-U", "net://10.0.0.1")
+        self.assertEqual((made["name"], made["live"]), ("x", 1_000_000))
+        self.assertEqual(self.created("x", "--live=200ms", "-U", "net://10.0.0.1")["live"], 200_000)
+        self.assertEqual(self.created("x", "--live")["output"]["control"], "tcp4://127.0.0.1:5342/")
+        self.assertIn("would send nothing", self.fails("create", "x", "--live=0"))
 
     def test_warnings(self):
         result = self.run_command("create", "x", "-U", "nett://host")

@@ -1,9 +1,11 @@
 """What the consumer process does with sources and a sink."""
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.consumer.carrier import Carrier
+from lttngnet.ctf.packet import Silence
 from lttngnet.errors import Code, CommandError, RelayLost
 
 
@@ -15,6 +17,10 @@ class Source:
 
     async def start(self, sink):
         self.told.append(f"{self.name} start")
+
+    async def flush(self):
+        self.told.append(f"{self.name} flush")
+        return [Silence(7, 0, 99)]
 
     async def stop(self):
         self.told.append(f"{self.name} stop")
@@ -41,6 +47,9 @@ class Sink:
     async def begin(self):
         self.told.append("begin")
 
+    def beacon(self, silence):
+        self.told.append(f"beacon {silence.stream}")
+
     async def quiesce(self):
         self.told.append("quiesce")
         if self.failure:
@@ -53,7 +62,8 @@ class Sink:
 class CarrierTests(SynchronousTestCase):
     def setUp(self):
         self.told = []
-        self.carrier = Carrier(lambda kind, config: Source(kind, self.told))
+        self.clock = Clock()
+        self.carrier = Carrier(lambda kind, config: Source(kind, self.told), self.clock)
         self.sink = Sink(self.told)
         self.carrier.use(self.sink)
         self.carrier.add_source("a", {})
@@ -119,7 +129,7 @@ class CarrierTests(SynchronousTestCase):
         self.assertEqual(self.now(), ["a resume", "a stop", "quiesce", "a close"])
 
     def test_finish_without_a_sink(self):
-        carrier = Carrier(lambda kind, config: Source(kind, self.told))
+        carrier = Carrier(lambda kind, config: Source(kind, self.told), self.clock)
         self.do(carrier.finish())
 
     def test_facts_are_summed(self):
@@ -127,3 +137,44 @@ class CarrierTests(SynchronousTestCase):
         self.assertEqual(
             self.carrier.facts(), {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0}
         )
+
+
+class LiveTests(SynchronousTestCase):
+    def setUp(self):
+        self.told, self.clock = [], Clock()
+        self.carrier = Carrier(lambda kind, config: Source(kind, self.told), self.clock)
+        self.carrier.use(Sink(self.told), live=0.5)
+        self.carrier.add_source("a", {})
+        self.do(self.carrier.begin())
+        self.now()
+
+    do, now = CarrierTests.do, CarrierTests.now
+
+    def test_once_a_period(self):
+        for _ in range(2):
+            self.clock.advance(0.5)
+            self.assertEqual(self.now(), ["a flush", "beacon 7"])
+        self.do(self.carrier.begin())
+        self.now()
+        self.clock.advance(0.5)
+        self.assertEqual(self.now(), ["a flush", "beacon 7"])
+
+    def test_not_while_nothing_is_consumed(self):
+        self.carrier.pauseProducing()
+        self.now()
+        self.clock.advance(0.5)
+        self.carrier.mute(True)
+        self.carrier.resumeProducing()
+        self.now()
+        self.clock.advance(0.5)
+        self.assertEqual(self.now(), [])
+
+    def test_until_the_end(self):
+        self.do(self.carrier.end())
+        self.now()
+        self.clock.advance(5)
+        self.assertEqual((self.now(), self.clock.getDelayedCalls()), ([], []))
+
+    def test_closed(self):
+        self.carrier.close()
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from lttngnet.consumer.control import ControlClient
 from lttngnet.consumer.directory import DirectorySink
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.errors import RelayLost, RelayRefused
 from lttngnet.interfaces import IPacketSink
 from lttngnet.relayd.control import ControlChannel
@@ -189,6 +189,17 @@ class AloneTests(SynchronousTestCase):
         self.failureResultOf(quiet, RelayLost)
         self.assertEqual(self.lost, [str(RelayRefused("SEND_INDEX", 11))])
         self.assertTrue(self.data.transport.disconnecting)
+
+    def test_a_beacon(self):
+        """It is an index without a packet, as in the captures of a genuine consumer."""
+        self.sink.beacon(Silence(self.stream, 2, 50))
+        self.sink.write(self.stream, packet(b"abc", 0))
+        end = packet(b"abc", 0).timestamp_end
+        self.sink.beacon(Silence(self.stream, 2, end))  # the packet has told as much
+        self.sink.beacon(Silence(self.stream, 2, end + 1))
+        sent = [SendIndex.unpack(data, 13) for command, data in self.said() if command == Command.SEND_INDEX]
+        self.assertEqual([index.timestamp_end for index in sent], [50, end, end + 1])
+        self.assertEqual(sent[0], SendIndex(4, 0, 0, 0, 0, 50, 0, 2, 0, 0))
 
     def test_a_refused_stream(self):
         adding = Deferred.fromCoroutine(self.sink.add_stream("kernel", "channel0_1"))

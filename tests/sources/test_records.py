@@ -201,6 +201,22 @@ class RecordsSourceTests(SynchronousTestCase):
         self.reactor.advance(FLUSH_PERIOD)
         self.assertEqual(self.messages(), [b"sold"])
 
+    def test_flush(self):
+        """Nothing waits for its packet to be full; of a program that said nothing that is told."""
+        program, idle = self.started(), self.program()
+        program.send(record())
+        self.assertEqual(self.wait(self.source.flush()), [])
+        self.assertEqual([packet.sequence for _, packet, _ in self.sink.packets], [0, 0])
+        self.assertEqual(self.messages(), [b"sold"])
+        silent = self.wait(self.source.flush())
+        self.assertEqual(
+            [self.sink.said[each.stream] for each in silent], ["python/channel0_0", "python/channel0_1"]
+        )
+        self.assertLess(silent[0].until, time.monotonic_ns())
+        idle.send(record(timestamp=1))
+        self.wait(self.source.flush())
+        self.assertGreaterEqual(self.sink.packets[-1][1].timestamp_begin, silent[1].until)
+
     def test_gone(self):
         program = self.started()
         program.send(record())

@@ -18,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.ctf.tsdl import clock_offset
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
@@ -135,13 +135,25 @@ class KernelSource:
         self._timer.start(_FLUSH_INTERVAL, now=False).addErrback(self._flush_failed)
         self._watch()
 
+    async def flush(self) -> list[Silence]:
+        """See `IPacketSource`. While the sink is busy this waits."""
+        silent = []
+        for stream in self._streams:
+            before = self._packets
+            await self._drain(stream)
+            if self._closed:
+                break
+            if not stream.has_begun:
+                self._hand_on(stream, stream.empty_packet())
+            elif self._packets == before:
+                silent.append(stream.silence())
+        return silent
+
     async def stop(self) -> None:
         """See `IPacketSource`. While the sink is busy this waits."""
         self._rest()
         for stream in self._streams:
-            more = True
-            while more and await self._may_go_on():
-                more = self._take(stream)
+            await self._drain(stream)
             if not self._closed and (last := stream.last_packet()):
                 self._hand_on(stream, last)
 
@@ -202,6 +214,11 @@ class KernelSource:
         head = describe_trace(trace, self._session, hostname, len(self._channels), clock_offset())
         self._news.insert(0, head)
         self._tell_news()
+
+    async def _drain(self, stream: CpuStream) -> None:
+        more = True
+        while more and await self._may_go_on():
+            more = self._take(stream)
 
     def _watch(self) -> None:
         """Let the reactor watch the buffers while we may read, and only then."""

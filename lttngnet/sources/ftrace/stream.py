@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from lttngnet.ctf.packet import Packet
+from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.ringbuffer import MAGIC, PACKET_HEADER, PAGES, RECORDS, Converted, Run, runs
 from lttngnet.sources.ftrace.tracefs import Instance, Stats
@@ -16,6 +16,8 @@ Converter = Callable[[bytearray, Run, EventClasses], Converted | None]
 _STATS_SIZE = 4096
 _BATCH = 256 << 10
 """Bytes that are read at once. More falls out of the processor's cache."""
+_UNDER_WAY = 10_000_000
+"""ns that an event may take from its timestamp to where it can be read, on a machine that pauses us."""
 
 
 class ReadBuffer:
@@ -104,8 +106,22 @@ class CpuStream:
         if discarded == self.discarded:
             return None
         self.discarded = discarded
-        now = max(self._clock(), self._ended)
+        return self.empty_packet()
+
+    def empty_packet(self) -> Packet:
+        """Return a packet without an event, of this moment."""
+        now = max(self._clock() - _UNDER_WAY, self._ended)
         return self._packet(bytearray(RECORDS), Converted(0, now, now, 0, 0))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a packet."""
+        return self._sequence > 0
+
+    def silence(self) -> Silence:
+        """Say up to when nothing was recorded, if nothing was read just now."""
+        until = max(self._clock() - _UNDER_WAY, self._ended)
+        return Silence(self.number, self._channel.stream_class, until)
 
     def close(self) -> None:
         """Close the files, without which the instance cannot be removed."""

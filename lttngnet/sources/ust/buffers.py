@@ -159,6 +159,17 @@ class Stream:
         self._library.call("snapshot_sample_positions", self._pointer)
         return self._positions()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a packet."""
+        return self._next > 0
+
+    def silent_until(self) -> int | None:
+        """Return the time, ns, if nothing is in the buffer, and nobody is about to write; else None."""
+        now = self.now()
+        consumed, produced = self.positions()
+        return now if consumed == produced else None
+
     def now(self) -> int:
         """Return the time by the clock of the trace, ns."""
         return self._library.number("get_current_timestamp", self._pointer, "uint64_t *")

@@ -7,6 +7,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lttngnet.ctf.packet import Silence
 from lttngnet.log import Logger
 from lttngnet.sources.ust.buffers import Options, Stream
 
@@ -52,6 +53,7 @@ class Reader:
         self.whole = options.num_subbuf
         self.is_woken = not options.read_timer
         self._name = f"{options.name}_{stream.cpu}"
+        self._stream_class = options.stream_class
         self._flow = flow
         self._has_failed = False
 
@@ -72,6 +74,18 @@ class Reader:
     def connectionLost(self, reason: Failure) -> None:
         """Say that the reactor no longer watches."""
         self.log.failure("No longer told that there are packets of {name}", reason, name=self._name)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there was a packet."""
+        return self.stream.has_begun
+
+    def silence(self) -> Silence | None:
+        """Say up to when nothing was recorded; None if there is something, or an event is being written."""
+        if self._has_failed:
+            return None
+        until = self.stream.silent_until()
+        return None if until is None else Silence(self.number, self._stream_class, until)
 
     def take(self, most: int) -> int:
         """Hand on packets until there are none, or the sink is busy; return how many."""

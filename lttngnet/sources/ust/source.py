@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import LoopingCall, deferLater
 from zope.interface import implementer
 
+from lttngnet.ctf.packet import Silence
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
@@ -98,6 +99,15 @@ class UstSource:
             case _:
                 raise CommandError(Code.NOT_SUPPORTED, f"applications' buffers are not asked: {what}")
         return {}, []
+
+    async def flush(self) -> list[Silence]:
+        """See `IPacketSource`. While the sink is busy this waits."""
+        silent = []
+        async with self._turn:
+            for trace in [trace for trace in self._traces.values() if trace.is_announced]:
+                await self._drain(trace, only_if_used=True)
+                silent += [found for reader in trace.readers if (found := reader.silence()) is not None]
+        return silent
 
     async def stop(self) -> None:
         """See `IPacketSource`. While the sink is busy this waits."""
@@ -231,12 +241,17 @@ class UstSource:
         for reader in trace.of(channel):
             reader.take(reader.whole)
 
-    async def _drain(self, trace: Trace) -> None:
-        """Hand on what is in the buffers now: no more than they hold, should somebody go on writing."""
+    async def _drain(self, trace: Trace, only_if_used: bool = False) -> None:
+        """Hand on what is in the buffers now: no more than they hold, should somebody go on writing.
+
+        Args:
+            trace: whose buffers.
+            only_if_used: no empty packets, but for the first one of a stream.
+        """
         for reader in list(trace.readers):
             if self._is_closed:
                 return
-            reader.flush()
+            reader.flush(only_if_used and reader.has_begun)
             left = reader.whole
             while left and await self._may_go_on():
                 taken = reader.take(min(left, reader.turn))

@@ -1,4 +1,5 @@
 import tempfile
+import time
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -60,6 +61,9 @@ class MemorySink:
         if self.pause:
             self.pause()
 
+    def beacon(self, silence):
+        """See `IPacketSink`."""
+
     async def close_stream(self, stream):
         """See `IPacketSink`."""
 
@@ -117,6 +121,26 @@ class KernelSourceTests(SynchronousTestCase):
 
     def watchers(self):
         return sorted(self.reactor.getReaders(), key=lambda watcher: watcher.logPrefix())
+
+    def flush(self):
+        return self.successResultOf(Deferred.fromCoroutine(self.source.flush()))
+
+    def test_flush(self):
+        """A stream's first packet goes out though it is empty; a stream that has nothing says so."""
+        self.start()
+        self.record(events=3)
+        self.assertEqual(self.flush(), [])
+        self.assertEqual([len(events) for _, _, events in self.sink.packets], [3, 0])
+        before = time.monotonic_ns()
+        silent = {silence.stream: silence for silence in self.flush()}
+        self.assertEqual(
+            sorted(self.sink.names[number] for number in silent), ["kernel/channel0_0", "kernel/channel0_1"]
+        )
+        idle = silent[self.sink.names.index("kernel/channel0_1")]
+        self.assertGreater(idle.until, before - 1_000_000_000)
+        self.assertGreaterEqual(idle.until, self.sink.packets[1][1].timestamp_end)
+        self.record()
+        self.assertEqual([self.sink.names[silence.stream] for silence in self.flush()], ["kernel/channel0_1"])
 
     def test_interfaces(self):
         verifyObject(IPacketSource, self.source)
