@@ -280,10 +280,10 @@ class _Structure:
             case ust.Array(length, alignment, element):
                 self._padding(field.name, 8 * alignment)
                 self._line(f"{self._integer(element)} {identifier}[{length}];")
-            case ust.Sequence(length_name, alignment, element):
-                length = self._length(field.name, length_name)
+            case ust.Sequence(length_field, alignment, element):
+                counted_by = self._length(field.name, length_field)
                 self._padding(field.name, 8 * alignment)
-                self._line(f"{self._integer(element)} {identifier}[ {length} ];")
+                self._line(f"{self._integer(element)} {identifier}[ {counted_by} ];")
             case ust.Float(exponent, mantissa, _, alignment) if (exponent, mantissa) not in _FLOATS:
                 self._padding(field.name, alignment)
                 self._line(f"{_BYTE} {identifier}[{_bytes(exponent + mantissa)}];")
