@@ -68,7 +68,7 @@ class EventClasses:
         expected = self.words[event_id]
         if expected == length:
             return event_id
-        if expected == DYNAMIC:
+        if expected == DYNAMIC and length > layout.last_word:
             end = layout.dynamic_end(int(words[first + layout.last_word]))
             if -(-end // 4) == length:
                 return event_id

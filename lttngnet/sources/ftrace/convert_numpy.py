@@ -154,8 +154,9 @@ def _ends_fit(
     words: Words, first: Indices, ids: Words, lengths: Words, classes: EventClasses
 ) -> NDArray[np.bool_]:
     """Tell of each record whether its last dynamic field ends where the record ends."""
-    location: Words = words[first + np.frombuffer(classes.last_words, np.uint16)[ids]]
+    last = np.frombuffer(classes.last_words, np.uint16)[ids]
+    location: Words = words.take(first + last, mode="clip")  # a record may end before, and with it the page
     end = (location & np.uint32(0xFFFF)) + (location >> np.uint32(16))
     end += np.frombuffer(classes.slacks, np.uint16)[ids] + np.uint32(3)
-    fits: NDArray[np.bool_] = end >> np.uint32(2) == lengths
+    fits: NDArray[np.bool_] = (end >> np.uint32(2) == lengths) & (lengths > last)
     return fits

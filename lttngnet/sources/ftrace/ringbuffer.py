@@ -38,6 +38,7 @@ KIND_MASK, DELTA_SHIFT, STAMP_SHIFT = 31, 5, 27
 STAMP_EPOCH = 0x1F << 59
 """Bits of a time that an absolute time stamp lacks."""
 
+COMPACT_HEADER = Struct("<HI")
 EXTENDED_HEADER = Struct("<HIQ")
 EXTENDED = 0xFFFF
 
@@ -106,6 +107,19 @@ def runs(buffer: bytearray, page_size: int, count: int) -> Iterator[Run]:
         end += size
     if pages:
         yield Run(end - RECORDS, pages)
+
+
+def first_event(buffer: bytearray, begin: int) -> int:
+    """Return the time of the first event of a packet, ns, whose page began at ``begin``.
+
+    A page out of which a part was read before begins, for the kernel, at the last event of that part.
+    """
+    low: int
+    number, low = COMPACT_HEADER.unpack_from(buffer, RECORDS)
+    if number == EXTENDED:
+        time: int = EXTENDED_HEADER.unpack_from(buffer, RECORDS)[2]
+        return time
+    return begin + (low - begin & 0xFFFF_FFFF)
 
 
 def squeeze(buffer: bytearray, cuts: Iterable[tuple[int, int]], words: int) -> int:

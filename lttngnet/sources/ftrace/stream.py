@@ -3,12 +3,21 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.sources.ftrace.classes import EventClasses
-from lttngnet.sources.ftrace.ringbuffer import MAGIC, PACKET_HEADER, PAGES, RECORDS, Converted, Run, runs
+from lttngnet.sources.ftrace.ringbuffer import (
+    MAGIC,
+    PACKET_HEADER,
+    PAGES,
+    RECORDS,
+    Converted,
+    Run,
+    first_event,
+    runs,
+)
 from lttngnet.sources.ftrace.tracefs import Instance, Stats
 
 Converter = Callable[[bytearray, Run, EventClasses], Converted | None]
@@ -98,7 +107,8 @@ class CpuStream:
         for run in runs(buffer.data, buffer.page_size, count):
             if converted := self._channel.convert(buffer.data, run, self._channel.classes):
                 self.events += converted.events
-                yield self._packet(buffer.data, converted)
+                begin = first_event(buffer.data, converted.begin)  # not before a silence that was told of
+                yield self._packet(buffer.data, replace(converted, begin=begin))
 
     def last_packet(self) -> Packet | None:
         """Return an empty packet where events were lost behind the last one, to tell of them."""

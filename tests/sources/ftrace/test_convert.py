@@ -8,7 +8,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.sources.ftrace import convert as with_stdlib
 from lttngnet.sources.ftrace import ringbuffer
 from lttngnet.sources.ftrace.classes import EventClasses
-from lttngnet.sources.ftrace.ringbuffer import MAGIC, PACKET_HEADER, RECORDS, runs
+from lttngnet.sources.ftrace.ringbuffer import (
+    COMPACT_HEADER,
+    EXTENDED,
+    EXTENDED_HEADER,
+    MAGIC,
+    PACKET_HEADER,
+    RECORDS,
+    first_event,
+    runs,
+)
 from tests.sources.ftrace.made_up import (
     LAYOUTS,
     PAGE_SIZE,
@@ -56,6 +65,27 @@ def events_of(packets, texts):
         sizes = 8 * (RECORDS + made.content), 8 * (RECORDS + made.size)
         header = PACKET_HEADER.pack(MAGIC, TRACE.bytes, 0, 0, made.begin, made.end, *sizes, 0, 0, 0)
         yield from read_packet((header + content).ljust(RECORDS + made.size, b"\0"), classes)
+
+
+class EventClassesTests(SynchronousTestCase):
+    def test_a_record_that_ends_before_it_says_where(self):
+        """The last record of a buffer is not read beyond."""
+        dynamic = [layout for layout in LAYOUTS.values() if layout.dynamic]
+        self.assertTrue(dynamic)
+        for layout in dynamic:
+            classes = EventClasses(LAYOUTS.__getitem__, 0, lambda text: None)
+            words = memoryview(bytes(4 * layout.last_word)).cast("I")
+            self.assertNotEqual(classes.resolve(layout.id, layout.last_word, words, 0), layout.id)
+
+
+class FirstEventTests(SynchronousTestCase):
+    def test_of_a_page_that_was_read_in_part(self):
+        """Its begin is the end of what was read before; the first event tells its own time."""
+        for begin, stamp in ((10, 25), ((3 << 32) - 5, (3 << 32) + 7)):
+            buffer = bytearray(RECORDS) + COMPACT_HEADER.pack(100, stamp & 0xFFFF_FFFF)
+            self.assertEqual(first_event(buffer, begin), stamp)
+        buffer = bytearray(RECORDS) + EXTENDED_HEADER.pack(EXTENDED, 100, 1 << 40)
+        self.assertEqual(first_event(buffer, 10), 1 << 40)
 
 
 class ConvertMixin:
