@@ -49,11 +49,8 @@ class AgentRecorder:
 
     async def want(self, rules: tuple[LoggerRule, ...]) -> None:
         """See `Recorder`. Agents know of rules from now on, whether tracing is active or not."""
-        expressions = list(dict.fromkeys(rule.expression for rule in rules))
         try:
-            await self._tracer.lend(
-                self._kind.channel, self._kind.event, expressions, is_optional=self._is_optional
-            )
+            await self._borrow(rules)
         except CommandError as problem:
             if not self._is_optional or any(self._mine()):
                 raise
@@ -71,9 +68,11 @@ class AgentRecorder:
         own = [(found[1], found[2]) for name in names if (found := _OWN.fullmatch(name))]
         if own and self._kind.domain is Domain.PYTHON:
             raise CommandError(Code.UST_CONTEXT_INVAL, "Python programs have no contexts of their own")
+        await self._borrow(self._rules)
         await self._tracer.add_contexts(self._kind.channel, names)
         fresh = [pair for pair in own if pair not in self._contexts]
         self._contexts.update(dict.fromkeys(fresh))
+        self._agents.watch(self)
         await self._all(agent.enable_context(*pair) for agent in self._mine() for pair in fresh)
 
     async def attach(self, courier: ICourier) -> None:
@@ -90,7 +89,7 @@ class AgentRecorder:
         self._agents.unwatch(self)
         self._rules = ()
         contexts, self._contexts = self._contexts, {}
-        gone = [agent.disable_context(*pair) for agent in self._told for pair in contexts]
+        gone = [agent.disable_context(*pair) for agent in self._mine() for pair in contexts]
         await DeferredList([self._all(gone), self._tell_all()])
         self._told.clear()
 
@@ -107,6 +106,11 @@ class AgentRecorder:
     def left(self, agent: Agent) -> None:
         """See `Watcher`."""
         self._told.pop(agent, None)
+
+    async def _borrow(self, rules: tuple[LoggerRule, ...]) -> None:
+        expressions = list(dict.fromkeys(rule.expression for rule in rules))
+        channel, event = self._kind.channel, self._kind.event
+        await self._tracer.lend(channel, event, expressions, is_optional=self._is_optional)
 
     def _mine(self) -> Iterable[Agent]:
         return (agent for agent in self._agents if agent.domain is self._kind.domain)

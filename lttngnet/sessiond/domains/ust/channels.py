@@ -144,8 +144,6 @@ class Channels:
         bytecode = {rule: filters.compile(each) for rule, each in wanted.items() if each}
         channel = self._channels.get(name)
         if channel is None:
-            if not wanted:
-                return
             channel = self._new(name, {})
             channel.is_lent, channel.is_optional = True, is_optional
         gone = [rule for rule in channel.rules if rule.name == event and rule not in wanted]
