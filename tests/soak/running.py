@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 from lttngnet.wire import relay as wire
@@ -92,7 +93,7 @@ class Daemon:
 
     def cpu(self):
         """Seconds that it has worked."""
-        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
+        return processor_time(self.process.pid)[0]
 
     def said(self):
         return self.log.read_text()
@@ -110,6 +111,12 @@ class Daemon:
         finally:
             if self.process.returncode is None:
                 self.kill()
+
+
+def processor_time(pid="self"):
+    """Return the seconds that the main thread of a process had a processor, and that it waited for one."""
+    worked, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(worked) / 1e9, int(waited) / 1e9
 
 
 class Peer:
@@ -152,10 +159,12 @@ class Peer:
 class Producer:
     """A consumer daemon with its session: streams ``chan_0`` … and the metadata."""
 
+    SESSIOND = UUID(int=9)
+
     def __init__(self, daemon, name, streams=2, data=True):
         self.sent = 0  # packets of a stream, for who counts them
         self.control = daemon.connect()
-        wanted = wire.CreateSession(name, "vm", sessiond=UUID(int=9), created=CREATED)
+        wanted = wire.CreateSession(name, "vm", sessiond=self.SESSIOND, created=CREATED)
         chunk = wire.CreateTraceChunk(0, CREATED)
         answer = self.control.ask(
             HELLO + command(Command.CREATE_SESSION, wanted.pack(13)), 8 + wire.SessionCreated.head.size
@@ -193,3 +202,41 @@ class Producer:
         self.control.close()
         if self.data is not None:
             self.data.close()
+
+
+class Wait(NamedTuple):
+    """How long a peer waited for an answer, in seconds.
+
+    Attributes:
+        passed: on the clock.
+        own: of that, what neither the daemon nor the peer spent waiting for a processor.
+        worked: what the daemon worked meanwhile.
+    """
+
+    passed: float
+    own: float
+    worked: float
+
+
+class Bystander:
+    """A peer that asks for little, again and again, and looks at the clock."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.waits = []
+        self._producer = Producer(daemon, "bystander")
+
+    def ask(self):
+        """Send a packet of each of two streams, and their indexes; return what is answered."""
+        pid = self.daemon.process.pid
+        worked, *queued, began = *processor_time(pid), processor_time()[1], time.monotonic()
+        answer = self._producer.packet(self._producer.sent)
+        passed = time.monotonic() - began
+        now = processor_time(pid)
+        waited = now[1] - queued[0] + processor_time()[1] - queued[1]
+        self._producer.sent += 1
+        self.waits.append(Wait(passed, passed - waited, now[0] - worked))
+        return answer
+
+    def close(self):
+        self._producer.close()

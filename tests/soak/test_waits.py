@@ -1,0 +1,227 @@
+"""Nobody waits for what the daemon does for others.
+
+One peer asks for little, again and again, while a process of its own makes the load. What counts is how long
+the daemon works until it answers: others may keep it from the processor, so that the clock says little.
+"""
+
+import os
+import socket
+import time
+
+from lttngnet.wire import relay as wire
+from lttngnet.wire.relay import CloseCommand, Command, command
+from tests.relayd.talking import CREATED, PATH, index, packet
+from tests.soak.running import HELLO, Bystander, Producer, scaled, until
+from tests.soak.test_soak import MEMORY_GROWTH, SoakTestCase
+
+LONGEST_WAIT = 0.1  # seconds that the daemon works until it answers
+TOLERANCE = 0.15  # seconds in which nobody works, on a busy machine
+KEPT = 30 << 20  # bytes that Python keeps for the next crowd
+
+
+class WaitTestCase(SoakTestCase):
+    """Starts a daemon, and peers that make a load in processes of their own."""
+
+    def setUp(self):
+        self.daemon = self.start()
+        self.bystander = Bystander(self.daemon)
+        self.addCleanup(self.bystander.close)
+        self.bystander.ask()
+        self.children = []
+        self.addCleanup(self.kill)
+        self.descriptors, self.memory = self.daemon.descriptors(), self.daemon.memory()
+
+    def load(self, act, *arguments):
+        """Let a process do something to the daemon."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                act(*arguments)
+                status = 0
+            finally:
+                os._exit(status)
+        self.children.append(child)
+
+    def kill(self):
+        for child in self.children:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        self.children.clear()
+
+    def watch(self, seconds):
+        """Ask for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.ask()
+
+    def watch_children(self):
+        """Ask until every load is done; return the most memory that the daemon had."""
+        memory = 0
+        while self.children:
+            self.ask()
+            memory = max(memory, self.daemon.memory())
+            done, status = os.waitpid(self.children[0], os.WNOHANG)
+            if done:
+                self.children.pop(0)
+                self.assertEqual(status, 0)
+        return memory
+
+    def ask(self):
+        self.assertEqual(self.bystander.ask(), wire.OK.pack() * 2)
+        time.sleep(0.002)  # so that the load has the processor, too
+
+    def nobody_waited(self, what):
+        waits, self.bystander.waits = self.bystander.waits, []
+        passed, own, worked = [max(each) * 1000 for each in zip(*waits, strict=True)]
+        print(f"\n  {what}: {len(waits)} answers, longest work {worked:.0f} ms, wait {own:.0f} ms", end="")
+        print(f" ({passed:.0f} ms with other processes)", end=" ")
+        self.assertLess(worked, LONGEST_WAIT * 1000)
+        self.assertLess(own, (LONGEST_WAIT + TOLERANCE) * 1000)
+
+    def all_is_back(self, growth=MEMORY_GROWTH):
+        until(lambda: self.daemon.descriptors() <= self.descriptors + 4, "the descriptors to be back", 20)
+        grown = self.daemon.memory() - self.memory
+        print(f"memory + {grown >> 10} KiB", end=" ")
+        self.assertLess(grown, growth)
+        self.says_no_defect(self.daemon)
+
+
+class FloodTests(WaitTestCase):
+    def test_floods(self):
+        for what in (self.flood_data, self.flood_metadata, self.flood_packets):
+            for number in range(2):
+                self.load(lambda: what(Producer(self.daemon, f"{what.__name__}{number}", 4)))  # noqa: B023
+            self.watch(scaled(1))
+            self.kill()
+            self.nobody_waited(what.__name__)
+        self.all_is_back()
+
+    def flood_data(self, producer):
+        while True:
+            producer.packet(producer.sent, bytes(1 << 18))
+            producer.sent += 1
+
+    def flood_metadata(self, producer):
+        again = command(Command.RESET_METADATA, wire.ResetMetadata(producer.metadata, 1).pack())
+        while True:
+            producer.text(bytes(1 << 22))
+            producer.control.ask(again, 4)
+
+    def flood_packets(self, producer):
+        stream = producer.streams[0]
+        while True:
+            those = range(producer.sent, producer.sent + 1000)
+            producer.data.send(b"".join(packet(stream, number, b"", 0) for number in those))
+            asked = [command(Command.SEND_INDEX, index(stream, number).pack(13)) for number in those]
+            producer.control.ask(b"".join(asked), 4 * len(asked))
+            producer.sent += 1000
+
+    def test_peers_that_do_not_read_or_do_not_speak(self):
+        self.load(self.be_silent)
+        self.load(self.be_deaf)
+        self.watch(scaled(1))
+        self.kill()
+        self.nobody_waited("silent and deaf peers")
+        self.all_is_back()
+
+    def be_silent(self):
+        slow = [self.daemon.connect() for _ in range(200)]
+        for byte in HELLO[:-1]:
+            for peer in slow:
+                peer.send(bytes([byte]))
+        time.sleep(60)
+
+    def be_deaf(self):
+        deaf = self.daemon.connect()
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while True:
+            deaf.send(command(Command.START_DATA) * 2000)
+
+
+class CrowdTests(WaitTestCase):
+    def test_many_sessions_at_once(self):
+        self.load(self.crowd, 50, 100)
+        self.watch_children()
+        self.nobody_waited("50 sessions of 100 streams at once")
+        self.all_is_back(KEPT)
+
+    def crowd(self, sessions, streams):
+        """Say everything that can be said at once, in each session."""
+        peers = [self.daemon.connect() for _ in range(sessions)]
+        adding = self.adding(streams)
+        for number, peer in enumerate(peers):
+            peer.send(HELLO + self.beginning(f"crowd{number}") + adding)
+        handles = [self.handles(peer, streams) for peer in peers]
+        feeds = [self.daemon.connect("data") for _ in peers]
+        for feed, streams_of_one in zip(feeds, handles, strict=True):
+            feed.send(b"".join(packet(stream, 0) for stream in streams_of_one))
+        for peer, streams_of_one in zip(peers, handles, strict=True):
+            told = [command(Command.SEND_INDEX, index(stream, 0).pack(13)) for stream in streams_of_one]
+            ends = [
+                command(Command.CLOSE_STREAM, wire.StreamPosition(stream, 0).pack())
+                for stream in streams_of_one
+            ]
+            peer.send(b"".join([*told, *ends]))
+        for peer in peers:
+            assert peer.read(8 * streams) == wire.OK.pack() * 2 * streams
+        for peer in (*peers, *feeds):
+            peer.close()
+
+    def beginning(self, name):
+        wanted = wire.CreateSession(name, "vm", created=CREATED, sessiond=Producer.SESSIOND)
+        chunk = wire.CreateTraceChunk(0, CREATED)
+        return command(Command.CREATE_SESSION, wanted.pack(13)) + command(
+            Command.CREATE_TRACE_CHUNK, chunk.pack()
+        )
+
+    def adding(self, streams):
+        names = (f"chan_{number}" for number in range(streams))
+        return b"".join(command(Command.ADD_STREAM, wire.AddStream(name, PATH).pack(13)) for name in names)
+
+    def handles(self, peer, streams):
+        answer = peer.read(8 + wire.SessionCreated.head.size)
+        peer.read(wire.SessionCreated.head.unpack(answer[8:])[2] + 4)
+        added = peer.read(12 * streams)
+        return [wire.StreamAdded.unpack(added[at : at + 12]).handle for at in range(0, len(added), 12)]
+
+    def test_the_deletion_of_a_trace_chunk(self):
+        self.load(self.rotate_and_clear, 3000)
+        self.watch_children()
+        self.nobody_waited("3,000 streams, and their trace chunk is deleted")
+        self.all_is_back(KEPT)
+
+    def rotate_and_clear(self, streams):
+        producer = Producer(self.daemon, "clear", streams)
+        producer.packet(0)
+        ask = producer.control.ask
+        ask(command(Command.CREATE_TRACE_CHUNK, wire.CreateTraceChunk(1, CREATED).pack()), 4)
+        positions = ((producer.metadata, 0), *((stream, 1) for stream in producer.streams))
+        ask(command(Command.ROTATE_STREAMS, wire.RotateStreams(1, positions).pack()), 4)
+        closing = wire.CloseTraceChunk(0, CREATED + 2, CloseCommand.DELETE)
+        length = ask(command(Command.CLOSE_TRACE_CHUNK, closing.pack()), 8)[4:]
+        producer.control.read(int.from_bytes(length, "big"))
+        exists = command(Command.TRACE_CHUNK_EXISTS, wire.ChunkQuery(0).pack())
+        while wire.ChunkExists.unpack(ask(exists, 5)).exists:
+            time.sleep(0.01)
+        producer.finish(0)
+
+    def test_the_end_of_a_session_of_many_streams(self):
+        self.load(self.add_and_leave, 20_000)
+        most = self.watch_children()
+        until(self.has_ended, "the session to end", 20)
+        self.nobody_waited("the end of 20,000 streams")
+        self.all_is_back((most - self.memory) // 2)  # Python keeps some for the next session
+
+    def has_ended(self):
+        """Ask until the daemon rests."""
+        before = self.daemon.cpu()
+        self.watch(0.1)
+        return self.daemon.cpu() - before < 0.06
+
+    def add_and_leave(self, streams):
+        producer = Producer(self.daemon, "wide", 0)
+        for _ in range(streams // 500):
+            producer.control.send(self.adding(500))
+            producer.control.read(12 * 500)
+        producer.close()
