@@ -52,10 +52,9 @@ class DirectorySink:
         self._added = 0
         self._lost = False
         make_folder(self.folder)
-        if (trace := next(self.folder.glob("*/metadata"), None)) is not None:
-            raise FileExistsError(
-                f"{folder} holds a trace already ({trace.parent.name}): name another folder"
-            )
+        if (metadata := next(self.folder.rglob("metadata"), None)) is not None:
+            trace = metadata.parent.relative_to(self.folder)
+            raise FileExistsError(f"{folder} holds a trace already ({trace}): name another folder")
 
     async def begin(self) -> None:
         """See `IPacketSink`."""

@@ -52,6 +52,17 @@ class DirectorySinkTests(SynchronousTestCase):
         self.do(self.sink.add_stream("kernel", "channel0_0"))
         self.assertEqual([path.name for path in (self.folder / "kernel").iterdir()], ["channel0_0"])
 
+    def test_a_trace_is_not_overwritten(self):
+        """However deep it lies."""
+        for path in ("kernel", "ust/uid/0/64-bit"):
+            folder = str(self.folder / "other" / path.replace("/", "-"))
+            sink = DirectorySink(folder, self.fail)
+            self.do(sink.add_stream(path, "metadata"))
+            self.do(sink.finish())
+            with self.assertRaises(FileExistsError) as caught:
+                DirectorySink(folder, self.fail)
+            self.assertIn(f"a trace already ({path})", str(caught.exception))
+
     def test_a_full_disk_ends_the_sink_with_whole_packets(self):
         stream = self.do(self.sink.add_stream("kernel", "channel0_0"))
         self.sink.write(stream, packet(b"abcd"))
