@@ -3,8 +3,10 @@
 Each program says "ready" once it has agents, and logs all that it has to log for each line that it is given.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -194,6 +196,11 @@ class Program:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line == "done\n", line
+
+    def signal(self, number):
+        """Send a signal to the program: nsenter, which has started it, passes none on."""
+        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        os.kill(int(child), number)
 
     def end(self):
         """Let it end."""
@@ -387,6 +394,46 @@ class WithoutTracerTests(OurPrograms):
         running.end()
         self.assertEqual(len(self.recorded(space)), 12)
         self.assertFalse(Path(f"/proc/{space.first_process}/root/run/lttng/agent.port").exists())
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class WithoutLibraryTests(OurPrograms):
+    def test_our_programs_alone(self):
+        space = self.side("ours")
+        for library in Path("/usr/lib").glob("*/liblttng-ust-ctl.so.5*"):
+            if not library.is_symlink():
+                space.run("mount", "--bind", "/dev/null", library)
+        self.start(space)
+        self.session(space, ("-p", "shop"))
+        running = Program(space, *self.ours(space))
+        running.work()
+        running.end()
+        self.assertEqual(len(self.recorded(space)), 6)
+        ((status, said),) = space.run_together((program("lttngnet"), "create", "java"))
+        self.assertEqual(status, 0, said)
+        self.tell(space, "enable-event", "-j", "-a")
+        ((status, said),) = space.run_together((program("lttngnet"), "start"))
+        self.assertNotEqual(status, 0)
+        self.assertIn("liblttng-ust-ctl", said)
+
+
+@skipIf(lacks_python(), lacks_python())
+class StoppedTests(Sides):
+    def test_a_stopped_agent_keeps_nobody(self):
+        space = self.side("ours")
+        self.start(space)
+        self.session(space, ("-p", "nobody"))
+        stopped, running = (
+            Program(space, PYTHON, "-c", PYTHON_PROGRAM.replace("{install}", AGENT)) for _ in range(2)
+        )
+        self.addCleanup(stopped.process.wait)
+        self.addCleanup(stopped.process.kill)
+        stopped.signal(signal.SIGSTOP)
+        self.tell(space, "enable-event", "-p", "shop")
+        running.work()
+        running.end()
+        stopped.signal(signal.SIGKILL)
+        self.assertEqual(len(self.recorded(space)), 6)
 
 
 @skipIf(lacks_python(), lacks_python())

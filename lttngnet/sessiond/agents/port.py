@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
+from lttngnet.accepting import Entrance
 from lttngnet.log import Logger
 from lttngnet.sessiond.agents.agent import Agents
 
@@ -40,6 +41,7 @@ class AgentPort(Service):
         self._agents = agents
         self._ports = ports
         self._port: IListeningPort | None = None
+        self._entrance: Entrance | None = None
 
     def privilegedStartService(self) -> None:
         """Listen, then say where."""
@@ -47,6 +49,7 @@ class AgentPort(Service):
         for number in self._ports:
             with suppress(CannotListenError):
                 self._port = self._reactor.listenTCP(number, self._agents, interface=HOST)
+                self._entrance = Entrance("agents", self._port, self._reactor)
                 self._publish(self._port.getHost().port)  # type: ignore[union-attr]
                 return
         self.log.warn(
@@ -61,6 +64,8 @@ class AgentPort(Service):
         if self._port is None:
             return None
         port, self._port = self._port, None
+        if self._entrance is not None:
+            self._entrance.leave()
         with suppress(OSError):
             if self._file.read_text() == f"{port.getHost().port}\n":  # type: ignore[attr-defined]
                 self._file.unlink()
