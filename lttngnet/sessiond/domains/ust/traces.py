@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -164,6 +165,7 @@ class Traces:
         self._created = created
         self._numbers = count()
         self._traces: dict[Any, Trace] = {}
+        self._paths: Counter[str] = Counter()  # how often each was wanted
         self._turn = DeferredLock()
         self._is_closed = False
 
@@ -213,6 +215,12 @@ class Traces:
             self._traces[key] = trace
         return self._traces[key]
 
+    def _path(self, facts: ApplicationFacts) -> str:
+        """Return a path that no other trace has: a process can become another program within a second."""
+        path = trace_path(self._channels.buffers, facts)
+        self._paths[path] += 1
+        return path if self._paths[path] == 1 else f"{path}-{self._paths[path]}"
+
     async def _make(self, facts: ApplicationFacts) -> Trace:
         channels = list(self._channels)
         _check_room(sum(2 + 2 * os.sysconf("SC_NPROCESSORS_CONF") for _ in channels))
@@ -223,7 +231,7 @@ class Traces:
         trace = Trace(next(self._numbers), self._courier, registry)
         wanted = {
             "trace": trace.number,
-            "path": trace_path(self._channels.buffers, facts),
+            "path": self._path(facts),
             "uuid": described.uuid.hex,
             "metadata": registry.take_text(),
             "channels": [_wanted(channel) for channel in channels],

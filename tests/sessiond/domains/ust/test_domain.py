@@ -157,6 +157,13 @@ class DomainTests(SynchronousTestCase):
         self.do(self.domain.stop())
         self.assertEqual(self.heard(late)[-2:], STOP)
 
+    def test_a_process_that_becomes_another_at_once(self):
+        self.start(buffers="pid")
+        self.leave(self.application())
+        self.application()
+        one, two = (facts["path"] for facts in self.courier.questions("make-trace"))
+        self.assertEqual(two, f"{one}-2")
+
     def test_one_that_leaves_while_its_buffers_are_made(self):
         self.start(buffers="pid")
         self.courier.waiting = []
