@@ -70,8 +70,8 @@ class Recording:
             self._courier, self._attached = courier, set()
         for domain in self.used():
             if domain.name not in self._attached:
-                self._attached.add(domain.name)
                 await domain.attach(courier)
+                self._attached.add(domain.name)
         await courier.begin()
         for domain in self.used():
             if domain.name not in self._running:
