@@ -24,8 +24,7 @@ def _id_options(command: Command) -> Command:
         command
     )
     for kind, meaning in reversed(_KINDS.items()):
-        flags = ("-p", f"--{kind}") if kind == "pid" else (f"--{kind}",)
-        option = click.option(*flags, kind, metavar="ID,…", is_flag=False, flag_value="", help=meaning)
+        option = click.option(f"--{kind}", kind, metavar="ID,…", is_flag=False, flag_value="", help=meaning)
         command = option(command)
     return command
 
