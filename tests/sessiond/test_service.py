@@ -1,7 +1,8 @@
 """The options, and how the daemon says goodbye."""
 
 import io
-import os
+import shutil
+import tempfile
 from contextlib import redirect_stdout
 
 from twisted.internet.defer import Deferred
@@ -75,8 +76,10 @@ class FarewellTests(SynchronousTestCase):
 
 class OptionsTests(SynchronousTestCase):
     def parse(self, *words):
+        folder = tempfile.mkdtemp()  # trial's own are too deep for a socket
+        self.addCleanup(shutil.rmtree, folder)
         options = Options()
-        options.parseOptions(["--rundir", os.path.abspath(self.mktemp()), *words])  # noqa: PTH100
+        options.parseOptions(["--rundir", folder, *words])
         return options
 
     def test_verbose(self):
