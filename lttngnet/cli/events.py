@@ -9,7 +9,9 @@ from lttngnet.cli.terminal import Terminal, pass_terminal
 
 _names = click.argument("names", metavar="[NAME,…]", required=False)
 _every = click.option("-a", "--all", "every", is_flag=True, help="All events.")
-_channel = click.option("-c", "--channel", default="channel0", metavar="CHANNEL", show_default=True)
+_channel = click.option(
+    "-c", "--channel", default="channel0", metavar="CHANNEL", show_default=True, help="With -k and -u."
+)
 
 
 @click.command(
@@ -78,9 +80,9 @@ def enable_event(
         lambda daemon: daemon.handle(session).enable_events(domain, wanted, channel, **options)
     )
     if every:
-        text = f"All {domain} events are enabled in channel {channel}."
+        text = f"All {domain} events are enabled{_where(domain, channel)}."
     else:
-        text = "\n".join(f"{domain} event {event} enabled in channel {channel}." for event in enabled)
+        text = "\n".join(f"{domain} event {event} enabled{_where(domain, channel)}." for event in enabled)
     facts = {"name": session, "domain": domain, "channel": channel, "events": enabled}
     terminal.tell(facts, text, as_json)
 
@@ -101,7 +103,12 @@ def disable_event(
     session = terminal.session(name)
     terminal.ask(lambda daemon: daemon.handle(session).disable_events(domain, wanted, channel))
     what = f"{domain} event {', '.join(wanted)}" if wanted else f"All {domain} events"
-    terminal.say(f"{what} disabled in channel {channel}.")
+    terminal.say(f"{what} disabled{_where(domain, channel)}.")
+
+
+def _where(domain: str, channel: str) -> str:
+    """Return in which channel events are; those of a logger have one of their own."""
+    return f" in channel {channel}" if domain in ("kernel", "userspace") else ""
 
 
 def _options(
@@ -115,7 +122,7 @@ def _options(
         if level:
             raise click.ClickException("the kernel's events have no log levels: --loglevel is for the others")
         return {"all": every, "kind": kind or "all"}
-    if kind and (domain, kind) != ("userspace", "tracepoint"):
+    if kind == "syscall":
         raise click.ClickException(f"--{kind} is for the kernel: -k")
     number = int(level) if level and level.isdecimal() else level
     return {"all": every, "loglevel": number, "loglevel_only": loglevel_only is not None}

@@ -80,7 +80,7 @@ class EventTests(TerminalCase):
         told = self.succeeds("disable-event", "-k", "a,b")
         self.assertEqual(told, "kernel event a, b disabled in channel channel0.\n")
         told = self.succeeds("disable-event", "-p", "-a")
-        self.assertEqual(told, "All python events disabled in channel channel0.\n")
+        self.assertEqual(told, "All python events disabled.\n")
         self.assertEqual([asked["names"] for asked in self.asked("DisableEvents")], [["a", "b"], []])
 
     def test_one_tracer(self):
