@@ -11,6 +11,7 @@ from lttngnet.wire.codec import encode
 
 COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
 PATH_LIMIT = 4095  # bytes; Linux's PATH_MAX less the NUL
+DEPTH_LIMIT = 128  # folders in a path: each is walked through, from the first, whenever one is made or removed
 
 
 def component(name: str, what: str) -> str:
@@ -52,6 +53,8 @@ def _relative(path: str, what: str) -> PurePosixPath:
     names = [_plain(name, what) for name in path.split("/") if name]
     if not names or "." in names or ".." in names or names[0].startswith("."):
         raise Refusal(Code.INVALID, f"{what} {path[:80]!r} does not lead to a folder below")
+    if len(names) > DEPTH_LIMIT:
+        raise Refusal(Code.INVALID, f"{what} {path[:80]!r} has more than {DEPTH_LIMIT} folders")
     return output_path(PurePosixPath(*names))
 
 

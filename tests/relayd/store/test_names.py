@@ -48,6 +48,11 @@ class NameTests(SynchronousTestCase):
         for path in ("/some/dir", "../x", "x/..", "a/" * 3000):
             self.refused(names.base_path, path)
 
+    def test_depth(self):
+        for judge in (names.base_path, names.stream_path):
+            self.assertEqual(str(judge("/".join("a" * 128))), "/".join("a" * 128))
+            self.assertIn("more than 128 folders", self.refused(judge, "/".join("a" * 129)))
+
     def test_a_refusal_is_one_short_line(self):
         why = self.refused(names.stream_path, "..\n" * 1000)
         self.assertNotIn("\n", why)
