@@ -88,11 +88,11 @@ class IPacketSource(Interface):
     def close() -> None:
         """Let go of files and sockets. Nothing is handed on any more."""
 
-    def facts() -> dict[str, int]:
-        """Return counters, as far as there are such.
+    def facts() -> dict[str, Any]:
+        """Return counters (`lttngnet.sources.tally.facts`).
 
         ``events``, ``packets``, ``bytes`` handed on; events ``discarded`` before that; packets ``lost``:
-        those that were overwritten before they were read.
+        those that were overwritten before they were read. The same in ``channels`` for each of them, by name.
         """
 
 

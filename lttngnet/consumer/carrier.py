@@ -10,11 +10,10 @@ from zope.interface import implementer
 
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.log import Logger
+from lttngnet.sources.tally import total
 from lttngnet.wire.amp import close_all
 
 Answer = TypeVar("Answer")
-
-COUNTERS = ("events", "packets", "bytes", "discarded", "lost")
 
 
 @implementer(IPushProducer)
@@ -142,10 +141,11 @@ class Carrier:
         self._muted = muted
         self._tell_sources()
 
-    def facts(self) -> dict[str, int]:
-        """Return the sum of the sources' counters."""
-        each = [source.facts() for source in self._sources.values()]
-        return {counter: sum(facts.get(counter, 0) for facts in each) for counter in COUNTERS}
+    def facts(self) -> dict[str, Any]:
+        """Return the sums of the sources' counters, and those of each channel: `lttngnet.wire.amp.Facts`."""
+        each = {kind: source.facts() for kind, source in self._sources.items()}
+        channels = {kind: facts["channels"] for kind, facts in each.items()}
+        return total(each.values()) | {"channels": channels}
 
     def pauseProducing(self) -> None:
         """Pause every source: the sink has enough to send."""

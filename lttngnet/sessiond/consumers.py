@@ -19,12 +19,14 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier
 from lttngnet.log import Logger
 from lttngnet.sessiond.link import Established
+from lttngnet.sources import tally
 from lttngnet.wire import amp
 
 INHERITED = 3  # the descriptor at which the process finds its end of the socket pair
 
 
-NOTHING = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0}
+NOTHING = tally.facts({})
+"""The counters of a process that has handed on nothing: see `lttngnet.wire.amp.Facts`."""
 
 
 class Output(ProcessProtocol):
@@ -77,12 +79,12 @@ class Peer(amp.Channel):
             amp.close_all(descriptors)  # the question was given up
 
     @amp.answers(amp.Progress)
-    async def progress(self, facts: dict[str, int]) -> None:
+    async def progress(self, facts: dict[str, Any]) -> None:
         """See `amp.Progress`."""
         self.counted = facts
 
     @amp.answers(amp.SinkLost)
-    async def sink_lost(self, reason: str, facts: dict[str, int]) -> None:
+    async def sink_lost(self, reason: str, facts: dict[str, Any]) -> None:
         """See `amp.SinkLost`."""
         self.counted = facts
         self._on_lost(reason)
@@ -164,13 +166,13 @@ class ConsumerProcess:
         """Let it stop consuming, or go on."""
         await self._ask(amp.Mute, muted=muted)
 
-    async def facts(self) -> dict[str, int]:
-        """Return its counters."""
+    async def facts(self) -> dict[str, Any]:
+        """Return its counters: see `lttngnet.wire.amp.Facts`."""
         self._peer.counted = (await self._ask(amp.Facts))["facts"]
         return self.counted
 
     @property
-    def counted(self) -> dict[str, int]:
+    def counted(self) -> dict[str, Any]:
         """The counters as they were told last, about a second ago; also of a process that is gone."""
         return self._peer.counted
 

@@ -1,11 +1,15 @@
 """What a session traces: its domains, which of them a consumer carries, and which record."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
 from lttngnet.sessiond.consumers import ConsumerProcess
+from lttngnet.sources.tally import Tally
+
+_NOTHING = asdict(Tally())
 
 Maker = Callable[[str, Callable[[str], Any]], Any]
 """Makes an `IDomain` of the name of a session, and of what gives that session's domain of a name."""
@@ -116,9 +120,22 @@ class Recording:
         self._domains.clear()
         await self._each(domains, "destroy")
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Return what each domain tells of itself."""
-        return [{"name": domain.name, **domain.describe()} for domain in self.used()]
+    def describe(self, counted: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return what each domain tells of itself, with the counters of each channel as its ``facts``.
+
+        Args:
+            counted: the counters of channels, by the names of domain and channel; none are zero.
+        """
+        domains = []
+        for domain in self.used():
+            facts = domain.describe()
+            known = counted.get(domain.name, {})
+            channels = [
+                channel | {"facts": dict(known.get(channel["name"], _NOTHING))}
+                for channel in facts["channels"]
+            ]
+            domains.append({"name": domain.name, **facts, "channels": channels})
+        return domains
 
     async def _each(self, domains: Iterable[Any], what: str) -> None:
         """Do something with every domain; what fails is logged, and does not keep the others from it."""

@@ -272,6 +272,8 @@ class Session:
 
     def _description(self) -> dict[str, Any]:
         outlet = self._outlet
+        facts = dict(outlet.facts)
+        channels = facts.pop("channels")
         return {
             "name": self.name,
             "created": self.created,
@@ -284,8 +286,8 @@ class Session:
             "path": outlet.path,
             "problem": self._memory.problem,
             "consumer": None if outlet.consumer is None else outlet.consumer.pid,
-            "domains": self._recording.describe(),
-            "facts": outlet.facts,
+            "domains": self._recording.describe(channels),
+            "facts": facts,
         }
 
     def _ask(self, step: Callable[[], None]) -> None:

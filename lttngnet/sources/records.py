@@ -19,6 +19,7 @@ from lttngnet.ctf.tsdl import clock_offset, creation_datetime, preamble
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
+from lttngnet.sources import tally
 from lttngnet.sources.program import STREAM_CLASS, TSDL, Program
 from lttngnet.wire.amp import close_all
 
@@ -54,7 +55,7 @@ class RecordsSource:
         self._programs: list[Program] = []
         self._arrived = 0
         self._timer: IDelayedCall | None = None
-        self._facts = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0}
+        self._tally = tally.Tally()
 
     @classmethod
     def from_config(cls, config: dict[str, Any], reactor: Any) -> Self:
@@ -126,9 +127,9 @@ class RecordsSource:
             self._timer.cancel()
             self._timer = None
 
-    def facts(self) -> dict[str, int]:
-        """Return counters: events, packets, bytes handed on; events discarded before that."""
-        return dict(self._facts)
+    def facts(self) -> dict[str, Any]:
+        """See `IPacketSource`; there is one channel."""
+        return tally.facts({self._channel: self._tally})
 
     def pauseProducing(self) -> None:
         """Read no more: the programs' sockets fill, then they drop and count."""
@@ -148,13 +149,10 @@ class RecordsSource:
 
     def hand_on(self, program: Program, packet: Packet, events: int, lost: int) -> None:
         """See `Keeper`."""
-        for fact, more in (
-            ("events", events),
-            ("packets", 1),
-            ("bytes", len(packet.content)),
-            ("discarded", lost),
-        ):
-            self._facts[fact] += more
+        self._tally.events += events
+        self._tally.packets += 1
+        self._tally.bytes += len(packet.content)
+        self._tally.discarded += lost
         self._sink.write(program.stream, packet)
 
     def expect_flush(self) -> None:

@@ -364,7 +364,9 @@ class Describe(Command):
     * ``network``: whether that is over the network; ``path``: where the trace lies: relative to the relay
       daemon's output folder, or a local folder; empty before the consumer was enabled;
     * ``problem``: one sentence on what went wrong, or empty; ``consumer``: process id, or None;
-    * ``domains``: ``[{"name": …, "channels": [{"name": …, "events": [{"name": …, …}]}]}]``;
+    * ``domains``: ``[{"name": …, "channels": [{"name": …, "events": [{"name": …, …}], "facts": {…}}]}]``,
+      with what each domain tells besides (`lttngnet.interfaces.IDomain.describe`); ``facts`` as below, of
+      the channel;
     * ``facts``: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``, of what was handed on
       so far. Applications' events are not counted; ``lost`` are packets that newer ones have overwritten.
     """
@@ -437,7 +439,10 @@ class Finish(Command):
 
 
 class Facts(Command):
-    """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``."""
+    """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``.
+
+    Also ``channels``: the same for each channel, by the kind of its source and by its name.
+    """
 
     response = [(b"facts", Json())]
 

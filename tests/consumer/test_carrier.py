@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.consumer.carrier import Carrier
 from lttngnet.ctf.packet import Silence
 from lttngnet.errors import Code, CommandError, RelayLost
+from lttngnet.sources import tally
 
 
 class Source:
@@ -35,7 +36,7 @@ class Source:
         self.told.append(f"{self.name} resume")
 
     def facts(self):
-        return {"events": 2, "packets": 1, "bytes": 10}
+        return tally.facts({f"channel {self.name}": tally.Tally(events=2, packets=1, bytes=10)})
 
 
 class Sink:
@@ -134,9 +135,10 @@ class CarrierTests(SynchronousTestCase):
 
     def test_facts_are_summed(self):
         self.carrier.add_source("b", {})
-        self.assertEqual(
-            self.carrier.facts(), {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0}
-        )
+        facts = self.carrier.facts()
+        one = {"events": 2, "packets": 1, "bytes": 10, "discarded": 0, "lost": 0}
+        self.assertEqual(facts.pop("channels"), {"a": {"channel a": one}, "b": {"channel b": one}})
+        self.assertEqual(facts, {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0})
 
 
 class LiveTests(SynchronousTestCase):

@@ -223,6 +223,18 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.do(session.enable_consumer()), ["unmute"])
         self.refused(session.enable_consumer(), Code.TRACE_ALREADY_STARTED)
 
+    def test_counters_of_channels(self):
+        session = self.active()
+        nothing = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0}
+        description = self.successResultOf(session.describe())
+        self.assertEqual(description["facts"], nothing)
+        self.assertEqual(description["domains"][0]["channels"][0]["facts"], nothing)
+        counted = nothing | {"discarded": 7}
+        self.consumer.counted = counted | {"channels": {"python": {"channel0": counted}}}
+        description = self.successResultOf(session.describe())
+        self.assertEqual(description["facts"], counted)
+        self.assertEqual(description["domains"][0]["channels"][0]["facts"], counted)
+
     def test_lost_while_active(self):
         session = self.active()
         self.consumer.counted = NOTHING | {"events": 7}

@@ -156,9 +156,8 @@ class RecordsSourceTests(SynchronousTestCase):
         self.assertEqual((begin, end), (packet.timestamp_begin, packet.timestamp_end))
         self.assertEqual((bits, sequence, discarded, cpu), (8 * len(content), 0, 7, 0))
         self.assertIn(struct.pack("=II17s", 42, 43, b"till") + event("sold 2"), content)
-        self.assertEqual(
-            self.source.facts(), {"events": 2, "packets": 1, "bytes": len(content), "discarded": 7}
-        )
+        counters = {"events": 2, "packets": 1, "bytes": len(content), "discarded": 7, "lost": 0}
+        self.assertEqual(self.source.facts(), counters | {"channels": {"channel0": counters}})
 
     def test_full_packets(self):
         """A packet that is full is handed on at once; none is longer than it may be."""

@@ -23,6 +23,7 @@ from lttngnet.ctf.tsdl import clock_offset
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
+from lttngnet.sources import tally
 from lttngnet.sources.ftrace.classes import EventClasses
 from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.preamble import describe_trace
@@ -103,7 +104,7 @@ class KernelSource:
         self._sink: Any = None  # IPacketSink
         self._metadata = 0
         self._news: list[str] = []
-        self._packets = self._bytes = 0
+        self._tallies = [tally.Tally() for _ in channels]  # by stream class
         self._running = self._paused = self._closed = False
         self._waiting: list[Deferred[None]] = []
 
@@ -139,13 +140,14 @@ class KernelSource:
         """See `IPacketSource`. While the sink is busy this waits."""
         silent = []
         for stream in self._streams:
-            before = self._packets
+            counted = self._tallies[stream.stream_class]
+            before = counted.packets
             await self._drain(stream)
             if self._closed:
                 break
             if not stream.has_begun:
                 self._hand_on(stream, stream.empty_packet())
-            elif self._packets == before:
+            elif counted.packets == before:
                 silent.append(stream.silence())
         return silent
 
@@ -173,14 +175,14 @@ class KernelSource:
                 stream.close()
             self._wake()
 
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, Any]:
         """See `IPacketSource`."""
-        return {
-            "events": sum(stream.events for stream in self._streams),
-            "packets": self._packets,
-            "bytes": self._bytes,
-            "discarded": sum(stream.discarded for stream in self._streams),
-        }
+        for number, counted in enumerate(self._tallies):
+            streams = [stream for stream in self._streams if stream.stream_class == number]
+            counted.events = sum(stream.events for stream in streams)
+            counted.discarded = sum(stream.discarded for stream in streams)
+        names = (name for name, _ in self._channels)
+        return tally.facts(dict(zip(names, self._tallies, strict=True)))
 
     def pauseProducing(self) -> None:
         """Read nothing more: the sink is busy."""
@@ -268,8 +270,9 @@ class KernelSource:
     def _hand_on(self, stream: CpuStream, packet: Packet) -> None:
         self._tell_news()
         self._sink.write(stream.number, packet)
-        self._packets += 1
-        self._bytes += packet.packet_size // 8
+        counted = self._tallies[stream.stream_class]
+        counted.packets += 1
+        counted.bytes += packet.packet_size // 8
 
     def _tell_news(self) -> None:
         """Describe what was met for the first time, before the packet that uses it."""

@@ -64,6 +64,7 @@ class CpuStream:
 
     Attributes:
         number: what the sink calls the stream.
+        stream_class: of its channel.
         events: how many were handed on.
         discarded: how many the kernel had no room for, as far as packets have told of it.
     """
@@ -73,6 +74,7 @@ class CpuStream:
     ) -> None:
         self.cpu = cpu
         self.number = number
+        self.stream_class = channel.stream_class
         self.events = 0
         self.discarded = 0
         self._channel = channel

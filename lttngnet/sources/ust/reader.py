@@ -1,6 +1,6 @@
 """One stream on its way from its buffer to the sink."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from lttngnet.ctf.packet import Silence
 from lttngnet.log import Logger
+from lttngnet.sources.tally import Tallies, tallies
 from lttngnet.sources.ust.buffers import Options, Stream
 
 _TURN = 2 << 20  # bytes that are handed on before the reactor attends to others
@@ -22,13 +23,12 @@ class Flow:
     Attributes:
         sink: an `IPacketSink`.
         is_paused: whether it takes nothing now.
-        packets, bytes: handed on so far.
+        tallies: what was handed on so far, by channel. Events are not counted: nobody looks into packets.
     """
 
     sink: Any = None
     is_paused: bool = False
-    packets: int = 0
-    bytes: int = 0
+    tallies: Tallies = field(default_factory=tallies)
 
 
 @implementer(IReadDescriptor)
@@ -55,6 +55,7 @@ class Reader:
         self._name = f"{options.name}_{stream.cpu}"
         self._stream_class = options.stream_class
         self._flow = flow
+        self._tally = flow.tallies[options.name]
         self._has_failed = False
 
     def fileno(self) -> int:
@@ -92,15 +93,18 @@ class Reader:
         taken = 0
         try:
             while taken < most and not self._flow.is_paused and not self._has_failed:
+                discarded, lost = self.stream.discarded, self.stream.lost
                 if (packet := self.stream.get()) is None:
                     break
+                self._tally.discarded += self.stream.discarded - discarded
+                self._tally.lost += self.stream.lost - lost
                 try:
                     self._flow.sink.write(self.number, packet)
                 finally:
                     self.stream.put()
                 taken += 1
-                self._flow.packets += 1
-                self._flow.bytes += packet.packet_size // 8
+                self._tally.packets += 1
+                self._tally.bytes += packet.packet_size // 8
         except Exception:
             self._fail()
         return taken

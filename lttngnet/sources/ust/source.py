@@ -19,6 +19,7 @@ from lttngnet.ctf.packet import Silence
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
+from lttngnet.sources import tally
 from lttngnet.sources.ust.buffers import Channel
 from lttngnet.sources.ust.library import Library, LibraryMissing, load
 from lttngnet.sources.ust.reader import Flow
@@ -54,7 +55,6 @@ class UstSource:
         self._timers: dict[Trace, list[LoopingCall]] = {}
         self._is_active = self._is_closed = False
         self._waiting: list[Deferred[None]] = []
-        self._discarded = self._lost = 0  # in traces that are closed
 
     @classmethod
     def from_config(cls, config: dict[str, Any], reactor: Any) -> Self:
@@ -125,18 +125,9 @@ class UstSource:
             self._let_go(self._traces.pop(number))
         self._wake()
 
-    def facts(self) -> dict[str, int]:
-        """Return counters: packets and bytes handed on; events discarded before that; packets ``lost``.
-
-        Packets are lost where the oldest was overwritten. Events are not counted: nobody looks into packets.
-        """
-        streams = [stream for trace in self._traces.values() for stream in trace.streams()]
-        return {
-            "packets": self._flow.packets,
-            "bytes": self._flow.bytes,
-            "discarded": self._discarded + sum(stream.discarded for stream in streams),
-            "lost": self._lost + sum(stream.lost for stream in streams),
-        }
+    def facts(self) -> dict[str, Any]:
+        """See `IPacketSource`; a channel is counted in all traces together, and events are not counted."""
+        return tally.facts(self._flow.tallies)
 
     def pauseProducing(self) -> None:
         """Read nothing more: the sink is busy."""
@@ -196,9 +187,6 @@ class UstSource:
 
     def _let_go(self, trace: Trace) -> None:
         self._rest(trace)
-        for stream in trace.streams():
-            self._discarded += stream.discarded
-            self._lost += stream.lost
         trace.close()
 
     def _go_on(self, trace: Trace) -> None:

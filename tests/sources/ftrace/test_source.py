@@ -222,7 +222,8 @@ class KernelSourceTests(SynchronousTestCase):
         self.record()
         self.reactor.advance(0.2)
         self.assertEqual([packet.events_discarded for _, packet, _ in self.sink.packets], [7])
-        self.assertEqual(self.source.facts(), {"events": 1, "packets": 1, "bytes": 104, "discarded": 7})
+        counters = {"events": 1, "packets": 1, "bytes": 104, "discarded": 7, "lost": 0}
+        self.assertEqual(self.source.facts(), counters | {"channels": {"channel0": counters}})
 
     def test_loss_behind_the_last_packet(self):
         self.start()

@@ -136,7 +136,8 @@ class UstSourceTests(SynchronousTestCase):
         self.fill(self.streams()[0], 3)  # the sub-buffers were given back
         self.read()
         self.assertEqual(self.numbers(), [0, 1, 2, 3, 4, 5])
-        self.assertEqual(self.source.facts(), {"packets": 6, "bytes": 6 * PAGE, "discarded": 0, "lost": 0})
+        counters = {"events": 0, "packets": 6, "bytes": 6 * PAGE, "discarded": 0, "lost": 0}
+        self.assertEqual(self.source.facts(), counters | {"channels": {"channel0": counters}})
 
     def test_one_at_a_time(self):
         """Of large sub-buffers a few are handed on, then others have their turn; nothing needs a wake-up."""
@@ -262,6 +263,23 @@ class UstSourceTests(SynchronousTestCase):
         self.assertGreater(lost, 0)
         self.wait(self.source.ask("close-trace", {"trace": 0}, []))
         self.assertEqual(self.source.facts()["lost"], lost)
+
+    def test_counters_of_channels(self):
+        """Each is counted by itself, in all traces together."""
+        self.make(0, channel(overwrite=True), channel("other", 1))
+        self.make(1, channel(overwrite=True), channel("other", 1), path="ust/pid/a-1")
+        self.start()
+        for number in (0, 1):
+            self.fill(self.streams(number)[0], 9)
+            self.fill(self.streams(number)[self.cpus], 2)
+        self.read()
+        facts = self.source.facts()
+        channels = facts["channels"]
+        self.assertEqual(list(channels), ["channel0", "other"])
+        self.assertEqual(channels["other"]["packets"], 4)
+        self.assertEqual(channels["other"]["lost"], 0)
+        self.assertEqual(channels["channel0"]["lost"], facts["lost"])
+        self.assertEqual(channels["channel0"]["packets"], facts["packets"] - 4)
 
     def test_switch_timer(self):
         """What has not filled a sub-buffer is handed on in time; empty sub-buffers are not."""
