@@ -1,6 +1,8 @@
 # make demo    both daemons, a traced program and the RFC's commands, on this machine
 # make test    all tests; those against the genuine tools are skipped, with the reason, where these are missing
 # make soak    the relay daemon against hostile peers in numbers, for some minutes; LTTNGNET_SOAK=N is N times longer
+# make bench   our relay daemon beside the genuine one, on a machine that does nothing else, for the page of the documentation
+# make bench-quick    the same as an impression, within two minutes
 # make lint    ruff, mypy
 # make venv    only the virtual environment, .venv
 # make clean   remove what these made
@@ -9,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test soak lint venv clean
+.PHONY: demo test soak bench bench-quick lint venv clean
 
 demo: $(INSTALLED)-kernel,ust
 	@$(VENV)/bin/python -m lttngnet.demo
@@ -19,6 +21,12 @@ test: $(INSTALLED)-kernel,ust,test
 
 soak: $(INSTALLED)-kernel,ust,test
 	@LTTNGNET_SOAK=$${LTTNGNET_SOAK:-5} $(VENV)/bin/python -m tests tests.soak
+
+bench: $(INSTALLED)-kernel,ust
+	@$(VENV)/bin/python -m bench --into doc/performance
+
+bench-quick: $(INSTALLED)-kernel,ust
+	@$(VENV)/bin/python -m bench --quick
 
 lint: $(INSTALLED)-kernel,ust,test,dev
 	$(VENV)/bin/ruff check
