@@ -39,6 +39,7 @@ class DataChannel(Protocol):
         """Say who is there."""
         self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
+        self._number = self._store.strangers.enter()
         self._turns = Turns(self._store.rounds, self.transport)
 
     def dataReceived(self, data: bytes) -> None:
@@ -71,7 +72,9 @@ class DataChannel(Protocol):
         self._peers.leave()  # not before: what is left of those who are gone counts as well
         self._open = False
         session = self._session
-        if session is not None:
+        if session is None:
+            self._store.strangers.leave(self._number)
+        else:
             if self._packets.inside:
                 self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
                 session.abort()
@@ -85,6 +88,7 @@ class DataChannel(Protocol):
                 raise Refusal(Code.UNKNOWN, f"no session has a stream {header.stream}")
             session.begin_feeding()
             self._session = session
+            self._store.strangers.leave(self._number)
         return self._session.stream(header.stream)
 
     def _hang_up(self, why: str) -> None:

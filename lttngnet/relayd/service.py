@@ -226,6 +226,7 @@ def makeService(options: Options) -> RelayDaemon:
         reactor=reactor,
     )
     peers = Peers(peers_limit(descriptor_limit(), open_files))
+    peers.watch(store.strangers)
     daemon = RelayDaemon(reactor, options, store, callers_umask(options))
     factories = {
         "control": ControlFactory(store, reactor, peers),

@@ -14,7 +14,7 @@ from lttngnet.relayd.control import PATIENCE, REFUSALS
 from lttngnet.relayd.peers import Peers, peers_limit
 from lttngnet.relayd.store import files as files_module
 from lttngnet.relayd.store import pairing, session, store, stream
-from lttngnet.relayd.store.session import WAIT_FOR_DATA
+from lttngnet.relayd.store.late import WAIT_FOR_DATA, WAIT_FOR_STRANGER
 from lttngnet.relayd.turns import TURN
 from lttngnet.wire import framing
 from lttngnet.wire import relay as wire
@@ -245,11 +245,61 @@ class WaitingSessionTests(HostileTestCase):
         (handle,) = self.client.stream()
         self.client.index(handle, 0)
         self.client.control.close()
+        self.relay.clock.advance(WAIT_FOR_STRANGER)
         self.relay.clock.advance(WAIT_FOR_DATA - 1)
         self.assertEqual(len(self.relay.store.sessions), 1)
         self.relay.clock.advance(1)
         self.assertEqual(self.relay.store.sessions, {})
         self.client.data.close()
+        self.assertEqual(self.relay.left_over(), {})
+
+    def test_nobody_is_left_to_bring_it(self):
+        (handle,) = self.client.stream()
+        self.client.index(handle, 0)
+        later = self.relay.connect("data")
+        self.client.control.close()
+        stranger = self.relay.connect("data")
+        self.relay.clock.advance(WAIT_FOR_STRANGER)
+        self.client.data.close()
+        later.close()
+        self.assertEqual(len(self.relay.store.sessions), 1)  # that one may have been on its way
+        with capturedLogs() as log:
+            stranger.close()
+        self.assertEqual([event["why"] for event in log if "why" in event], ["it has no data connection"])
+        self.assertEqual(self.relay.left_over(), {})
+
+    def test_somebody_elses_data_are_not_waited_for(self):
+        other, (handle,) = Client(self.relay), self.client.stream()
+        other.agree()
+        other.create("other")
+        other.chunk()
+        stream = other.add()
+        self.client.index(handle, 0)
+        self.client.data.close()
+        self.client.control.close()
+        self.assertEqual(len(self.relay.store.sessions), 2)
+        self.relay.clock.advance(WAIT_FOR_STRANGER)
+        self.assertEqual(len(self.relay.store.sessions), 2)  # the other one may bring them yet …
+        other.packet(stream, 0)
+        self.assertEqual(len(self.relay.store.sessions), 1)  # … and does not
+        other.index(stream, 0)
+        self.leave(other)
+
+    def test_a_data_connection_that_is_not_let_in(self):
+        (handle,) = self.client.stream()
+        self.client.index(handle, 0)
+        self.client.data.close()
+        self.relay.store.strangers.stopReading()
+        self.client.control.close()
+        for _ in range(10):
+            self.relay.clock.advance(WAIT_FOR_STRANGER)
+        self.relay.store.strangers.startReading()
+        data = self.relay.connect("data")
+        self.relay.clock.advance(WAIT_FOR_STRANGER)
+        data.send(packet(handle, 0))
+        self.assertEqual(self.relay.store.sessions, {})
+        self.assertEqual(len(list(read_index(self.read("index/chan_0.idx")))), 1)
+        data.close()
         self.assertEqual(self.relay.left_over(), {})
 
     def test_data_that_comes_slowly(self):

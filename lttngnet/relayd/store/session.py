@@ -6,18 +6,19 @@ processes; they share the trace chunks.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from lttngnet.errors import Code
 from lttngnet.log import Logger
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
-from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks, Tracing
+from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks
+from lttngnet.relayd.store.facts import Facts
+from lttngnet.relayd.store.late import Late, Strangers
 from lttngnet.relayd.store.pairing import Waiting
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trace import Trace
@@ -26,43 +27,6 @@ from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
 
 STREAMS_LIMIT = 1 << 16  # of a session; one ROTATE_STREAMS may name about as many
-WAIT_FOR_DATA = 120  # seconds
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What does not change in the life of a session.
-
-    Attributes:
-        number: its own, counted by this daemon.
-        name: of the tracing session.
-        hostname: of the machine that is traced.
-        minor: of the protocol that its control connection speaks.
-        live_timer: period of a live session, microseconds; 0 is not live.
-        snapshot: whether it holds snapshots only, which have no index files.
-        allows_clear: whether its peer may delete what it sent before.
-        tracing: the session that it is a part of, and its folder.
-        place: from a stream's path as the peer says it to the path below the chunk.
-        trace_format: 1 is CTF 1.8, 2 is CTF 2.
-    """
-
-    number: int
-    name: str
-    hostname: str
-    minor: int
-    live_timer: int
-    snapshot: bool
-    allows_clear: bool
-    tracing: Tracing
-    place: Callable[[str], PurePosixPath]
-    trace_format: int = 1
-
-    @property
-    def index_minor(self) -> int | None:
-        """Format 1.x of the index files; None where there are none."""
-        if self.snapshot:
-            return None
-        return 1 if self.minor >= 8 else 0
 
 
 class Watcher(Protocol):
@@ -83,6 +47,7 @@ class Session:
         trace_numbers: gives traces theirs.
         gone: told when nothing is left of the session.
         rounds: gives the turns in which it ends.
+        strangers: the data connections that may turn out to be its own.
         clock: of the reactor; None waits for ever.
 
     Attributes:
@@ -102,6 +67,7 @@ class Session:
         trace_numbers: Iterator[int],
         gone: Callable[["Session"], None],
         rounds: Rounds,
+        strangers: Strangers,
         clock: IReactorTime | None = None,
     ) -> None:
         self.facts = facts
@@ -119,11 +85,8 @@ class Session:
         self._rounds = rounds
         self._unpublished: dict[int, Stream] = {}
         self._doomed: deque[Stream] = deque()  # nobody can name them any more; still to be closed
-        self._clock = clock
-        self._look: IDelayedCall | None = None  # whether more has come, once the control connection is gone
+        self._late = Late(strangers, clock, self._arrived, self._give_up)
         self._waiting = Waiting()
-        self._is_fed = False  # whether it has a data connection …
-        self._was_fed = False  # … and whether it ever had one
         self._is_ending = False
         self._has_ended = False
         self._is_gone = False
@@ -285,20 +248,18 @@ class Session:
         Raises:
             Refusal: another one does.
         """
-        if self._is_fed:
+        if self._late.is_fed:
             raise Refusal(Code.INVALID_PROTOCOL, f"session {self.facts.number} has a data connection already")
-        self._is_fed = True
-        self._was_fed = True
+        self._late.begin_feeding()
 
     def end_feeding(self) -> None:
         """It is gone."""
-        self._is_fed = False
-        self._abort_if_stranded()
+        self._late.end_feeding()
 
     def end(self) -> None:
         """The control connection is gone: close what is complete; the rest as its data comes in.
 
-        What does not come ends with its data connection, or when nothing has come for `WAIT_FOR_DATA`.
+        What does not come is given up by `Late`.
         """
         if not self._is_ending:
             self._is_ending = True
@@ -315,27 +276,17 @@ class Session:
             if chunk is not None:
                 self._quietly(partial(self._release_chunk, chunk))
         self._has_ended = True
-        self._gone_if_empty()
-        self._abort_if_stranded()
-        self._wait()
-
-    def _wait(self) -> None:
-        if self.streams and self._clock is not None:
-            self._look = self._clock.callLater(WAIT_FOR_DATA, self._abort_if_idle, self._arrived())
+        if self.streams:
+            self._late.wait()
+        else:
+            self._gone_if_empty()
 
     def _arrived(self) -> list[tuple[int, int]]:
         return [stream.arrived for stream in self.streams.values()]
 
-    def _abort_if_idle(self, before: list[tuple[int, int]]) -> None:
-        self._look = None
-        if self._arrived() != before:
-            self._wait()
-            return
-        self.log.warn(
-            "Session {number} ends without the rest: nothing came for {time} s",
-            number=self.facts.number,
-            time=WAIT_FOR_DATA,
-        )
+    def _give_up(self, why: str) -> None:
+        if self.streams:
+            self.log.warn("Session {number} ends without the rest: {why}", number=self.facts.number, why=why)
         self.abort()
 
     def abort(self) -> None:
@@ -353,11 +304,6 @@ class Session:
             self._doomed.popleft()
             yield
         self._gone_if_empty()
-
-    def _abort_if_stranded(self) -> None:
-        """Close the streams whose rest nobody is left to bring."""
-        if self._has_ended and self._was_fed and not self._is_fed:
-            self.abort()
 
     def _release_chunk(self, chunk: Chunk) -> None:
         if chunk is self._closing:
@@ -377,9 +323,7 @@ class Session:
     def _gone_if_empty(self) -> None:
         if self._has_ended and not (self.streams or self._doomed or self._is_gone):
             self._is_gone = True
-            look, self._look = self._look, None
-            if look is not None:
-                look.cancel()
+            self._late.end()
             self._gone(self)
 
     def _quietly(self, act: Callable[[], None]) -> None:

@@ -13,9 +13,11 @@ from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ROOT, Chunk, Chunks, Tracing
+from lttngnet.relayd.store.facts import Facts
+from lttngnet.relayd.store.late import Strangers
 from lttngnet.relayd.store.layout import Grouping, old_stream_path, session_path
 from lttngnet.relayd.store.pool import Pool, open_files_limit
-from lttngnet.relayd.store.session import Facts, Session
+from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import NIL, CreateSession
 
@@ -39,6 +41,7 @@ class Store:
     Attributes:
         sessions: by number.
         rounds: gives turns to all connections, and to what sessions leave behind.
+        strangers: the data connections that have not said whose they are.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Store:
         self.allows_clear = allows_clear
         self.sessions: dict[int, Session] = {}
         self.rounds = Rounds(reactor)
+        self.strangers = Strangers()
         self._pool = Pool(output, open_files_limit(open_files))
         self._tree = self._pool.tree
         self._grouping = grouping
@@ -126,7 +130,15 @@ class Store:
         )
         gone = partial(self._gone, made)
         session = Session(
-            facts, self._chunks, chunk, self._handles, self._trace_numbers, gone, self.rounds, self._reactor
+            facts,
+            self._chunks,
+            chunk,
+            self._handles,
+            self._trace_numbers,
+            gone,
+            self.rounds,
+            self.strangers,
+            self._reactor,
         )
         self.sessions[facts.number] = session
         return session
@@ -137,7 +149,7 @@ class Store:
 
     def is_rotating(self, tracing: Tracing) -> bool:
         """Tell whether a part of a session is between two trace chunks."""
-        return any(s.is_rotating for s in self.sessions.values() if s.facts.tracing == tracing)
+        return any(s.is_rotating and s.facts.tracing == tracing for s in self.sessions.values())
 
     def close(self) -> None:
         """End all sessions now: what was received is on disk, and every file is closed."""
