@@ -16,7 +16,8 @@ _OF_KERNEL = (
     *("need_reschedule", "migratable", "callstack-kernel", "callstack-user"),
     *("uid", "euid", "suid", "gid", "egid", "sgid"),
 )
-_OWN = re.compile(r"\$app\.([A-Za-z_]\w*):(\w+)", re.ASCII)
+_OWN = re.compile(r"\$app\.([^:\0]+):([^:\0]+)")
+"""As with the genuine client, everything but a colon may stand in a name, also a dot."""
 
 
 def context(name: str) -> Context:

@@ -136,7 +136,9 @@ class ContextTests(Case):
     def test_of_an_application(self):
         own = Context(ContextKind.APPLICATION, provider="server", name="user")
         self.assertEqual(context("$app.server:user"), own)
-        for name in ("$app.server", "$app.:user", "$app.server:", f"$app.a:{'x' * 250}"):
+        own = Context(ContextKind.APPLICATION, provider="my.server", name="user name.1")
+        self.assertEqual(context("$app.my.server:user name.1"), own)
+        for name in ("$app.server", "$app.:user", "$app.server:", "$app.a:b:c", f"$app.a:{'x' * 250}"):
             self.assert_refused(Code.UST_CONTEXT_INVAL, context, name)
 
     def test_counters(self):
