@@ -23,6 +23,8 @@ from lttngnet.ctf.tsdl import clock_offset
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier
 from lttngnet.log import Logger
+from lttngnet.sessiond.domains.ust import alignments
+from lttngnet.sessiond.domains.ust.alignments import Alignments
 from lttngnet.sessiond.domains.ust.channels import Channel, Channels
 from lttngnet.sessiond.domains.ust.registry import Registry, TraceFacts
 from lttngnet.sessiond.ust.application import Application, ApplicationFacts
@@ -88,13 +90,15 @@ class Trace:
         number: by which the consumer process knows it.
         courier: that process.
         registry: what is described in it.
+        alignments: of words in its buffers.
 
     Attributes:
         buffers: of each channel.
     """
 
-    def __init__(self, number: int, courier: ICourier, registry: Registry) -> None:
+    def __init__(self, number: int, courier: ICourier, registry: Registry, alignments: Alignments) -> None:
         self.number = number
+        self.alignments = alignments
         self.buffers: list[Buffers] = []
         self._courier = courier
         self._registry = registry
@@ -174,6 +178,7 @@ class Traces:
 
         Raises:
             CommandError: it cannot be made.
+            WireError: the application cannot write to it.
         """
         return await self._turn.run(lambda: Deferred.fromCoroutine(self._get(application)))
 
@@ -206,7 +211,11 @@ class Traces:
 
     async def _get(self, application: Application) -> Trace:
         facts = application.facts
-        key = application if self._channels.buffers == "pid" else (facts.uid, facts.bits)
+        is_shared = self._channels.buffers == "uid"
+        key = (facts.uid, facts.bits) if is_shared else application
+        if is_shared:
+            known = self._traces.get(key)
+            alignments.check(facts.alignments, None if known is None else known.alignments)
         if key not in self._traces:
             trace = await self._make(facts)
             if self._is_closed:
@@ -228,7 +237,7 @@ class Traces:
         registry = Registry(described, clock_offset())
         for channel in channels:
             registry.add_channel(channel.stream_class, channel.name)
-        trace = Trace(next(self._numbers), self._courier, registry)
+        trace = Trace(next(self._numbers), self._courier, registry, facts.alignments)
         wanted = {
             "trace": trace.number,
             "path": self._path(facts),

@@ -144,6 +144,15 @@ class DomainTests(SynchronousTestCase):
         self.do(self.domain.detach())
         self.assertEqual(self.descriptors(), self.open)
 
+    def test_one_that_lies_about_alignments_does_not_spoil_the_trace_of_others(self):
+        """Nor does it keep tracing from being started."""
+        liar = self.application(alignments=(8, 16, 32, 64, 64))
+        self.start()
+        honest = self.application(pid=43)
+        self.assertEqual(self.heard(liar), [])
+        self.assertEqual(self.heard(honest), [*JOIN, *RULE, *START])
+        self.assertEqual(len(self.courier.questions("make-trace")), 1)
+
     def test_a_process_has_its_own_buffers(self):
         early = self.application(name="a/b")
         self.start(buffers="pid")
