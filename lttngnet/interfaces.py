@@ -19,10 +19,15 @@ class IPacketSink(Interface):
     async def begin() -> None:
         """Make room for a trace: called by the carrier before sources start, each time tracing starts."""
 
-    async def add_stream(path: str, name: str) -> int:
+    async def add_stream(path: str, name: str, limit: Any = ...) -> int:
         """Announce a stream of the trace at ``path`` (such as ``kernel``) and return its number.
 
         The stream called ``metadata`` takes metadata, all others packets.
+
+        Args:
+            path: of the trace.
+            name: of the stream.
+            limit: of its files, a `lttngnet.ctf.packet.Limit`; without one a file takes all.
         """
 
     async def publish() -> None:
@@ -30,6 +35,9 @@ class IPacketSink(Interface):
 
     def write_metadata(stream: int, text: bytes) -> None:
         """Append to the metadata of a trace. What describes a packet is written before the packet."""
+
+    def rewrite_metadata(stream: int, text: bytes) -> None:
+        """Replace the metadata of a trace."""
 
     def write(stream: int, packet: Packet) -> None:
         """Append a packet to a stream."""
@@ -39,6 +47,20 @@ class IPacketSink(Interface):
 
     async def close_stream(stream: int) -> None:
         """No more packets will come on this stream."""
+
+    async def rotate(keep: bool, go_on: bool) -> str:
+        """Close the chunk that packets go to; no packet is written meanwhile.
+
+        Args:
+            keep: it in the archives; else delete all that it holds.
+            go_on: with another one, in which the metadata is whole; else `begin` makes that.
+
+        Returns:
+            Where what was kept lies; empty if nothing was.
+
+        Raises:
+            CommandError: the other side cannot, or does not allow it.
+        """
 
     async def quiesce() -> None:
         """Return when all that was written has arrived on the other side."""

@@ -18,6 +18,8 @@ def facts(name="session1", **changes):
         "warnings": [],
         "network": False,
         "live": 0,
+        "rotation": {"timer": 0, "size": 0},
+        "rotated": 0,
         "path": "",
         "problem": "",
         "consumer": None,
@@ -36,6 +38,7 @@ class Memory:
         refuse: errors raised by the answers to single commands.
         gone: whether to hang up on every question.
         events: what `ListEvents` answers.
+        path: what `Rotate` answers.
     """
 
     def __init__(self):
@@ -45,6 +48,7 @@ class Memory:
         self.refuse = {}
         self.gone = False
         self.events = []
+        self.path = "/traces/archives/0"
 
 
 class FakeDaemon(amp.AMP):
@@ -122,6 +126,23 @@ class FakeDaemon(amp.AMP):
     @answers(wire.Regenerate)
     async def regenerate(self, session, what):
         self.note("Regenerate", session=session, what=what)
+
+    @answers(wire.Rotate)
+    async def rotate(self, session):
+        self.note("Rotate", session=session)
+        return {"path": self.memory.path}
+
+    @answers(wire.EnableRotation)
+    async def enable_rotation(self, session, kind, amount):
+        self.note("EnableRotation", session=session, kind=kind, amount=amount)
+
+    @answers(wire.DisableRotation)
+    async def disable_rotation(self, session, kind):
+        self.note("DisableRotation", session=session, kind=kind)
+
+    @answers(wire.Clear)
+    async def clear(self, session):
+        self.note("Clear", session=session)
 
     @answers(wire.ListEvents)
     async def list_events(self, domain, fields):

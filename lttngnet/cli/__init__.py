@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lttngnet.cli import channels, consumers, events, processes, sessions, states, view
+from lttngnet.cli import archives, channels, consumers, events, processes, sessions, states, view
 from lttngnet.cli.terminal import Terminal
 from lttngnet.errors import CommandError
 from lttngnet.uri import UriError
@@ -69,6 +69,10 @@ for verb in (
     processes.untrack,
     sessions.start,
     sessions.stop,
+    archives.rotate,
+    archives.enable_rotation,
+    archives.disable_rotation,
+    archives.clear,
     sessions.regenerate,
     sessions.destroy,
     states.list_sessions,

@@ -53,6 +53,8 @@ def details(facts: Facts) -> Iterator[str]:
         yield f"    Trace: {facts['path']}{where}"
     if facts["live"]:
         yield f"    Live: sent every {facts['live']} us"
+    if rotation := _rotation(facts):
+        yield f"    Rotated: {rotation}"
     if facts["consumer"] is not None:
         yield f"    Consumer: process {facts['consumer']}"
     yield f"    {recorded(facts)}"
@@ -65,6 +67,15 @@ def details(facts: Facts) -> Iterator[str]:
         for channel in domain["channels"]:
             yield f"    Channel {channel['name']}"
             yield from (f"        {_event(event)}" for event in channel["events"])
+
+
+def _rotation(facts: Facts) -> str:
+    """Return how often a session was rotated, and is; nothing if neither."""
+    units = {"timer": "us", "size": "bytes"}
+    schedule = [f"every {amount} {units[kind]}" for kind, amount in facts["rotation"].items() if amount]
+    if not facts["rotated"] and not schedule:
+        return ""
+    return ", ".join([plural(facts["rotated"], "time"), *schedule])
 
 
 def available(domain: str, events: list[Facts]) -> Iterator[str]:

@@ -119,6 +119,26 @@ class Session:
         """Have ``metadata`` or ``statedump`` written anew."""
         await self._ask(wire.Regenerate, what=what)
 
+    async def rotate(self) -> str:
+        """Archive what was recorded up to now, as a trace of its own.
+
+        Returns:
+            Where it lies: below the relay daemon's folder, or a local path.
+        """
+        return str((await self._ask(wire.Rotate))["path"])
+
+    async def enable_rotation(self, kind: str, amount: int) -> None:
+        """Rotate again and again: each ``amount`` of microseconds (kind ``timer``) or of bytes (``size``)."""
+        await self._ask(wire.EnableRotation, kind=kind, amount=amount)
+
+    async def disable_rotation(self, kind: str) -> None:
+        """Do not rotate any more for that kind of reason."""
+        await self._ask(wire.DisableRotation, kind=kind)
+
+    async def clear(self) -> None:
+        """Delete what was recorded up to now, but for what is archived; tracing goes on."""
+        await self._ask(wire.Clear)
+
     async def start(self) -> None:
         """Start tracing."""
         await self._ask(wire.Start)

@@ -32,10 +32,12 @@ class Carrier:
         self._live = 0.0
         self._sources: dict[str, Any] = {}  # IPacketSource, by kind
         self._started: set[str] = set()
+        self._known: set[str] = set()  # to the sink: those that were started once
         self._sink: Any = None  # IPacketSink
         self._paused = False
         self._muted = False
         self._ending = False
+        self._held = False
 
     def use(self, sink: Any, live: float = 0.0) -> None:
         """Take the sink; there is one for the life of the process.
@@ -74,6 +76,7 @@ class Carrier:
         for kind, source in self._sources.items():
             if kind not in self._started:
                 self._started.add(kind)
+                self._known.add(kind)
                 await self._of_relay(source.start(self._sink))
         self._tell_sources()
         if self._live and not self._pulse.running:
@@ -94,13 +97,30 @@ class Carrier:
 
     async def flush(self) -> None:
         """Hand on what was recorded up to now, and tell the sink of the streams that had nothing."""
-        for kind in sorted(self._started):
+        for kind in sorted(self._known):
             for silence in await self._sources[kind].flush():
                 self._sink.beacon(silence)
 
+    async def rotate(self, keep: bool) -> str:
+        """Close the chunk with all that was recorded up to now, see `IPacketSink.rotate`.
+
+        Raises:
+            CommandError: the sink cannot, or the relay daemon is gone.
+        """
+        for kind in self._known - self._started:
+            self._sources[kind].resumeProducing()  # was perhaps paused when it stopped
+        await self._of_relay(self.flush())
+        self._held = True
+        self._tell_sources()
+        try:
+            return await self._of_relay(self._sink.rotate(keep, bool(self._started)))
+        finally:
+            self._held = False
+            self._tell_sources()
+
     async def _beat(self) -> None:
         """Flush, unless nothing is consumed now anyway."""
-        if not (self._paused or self._muted or self._ending):
+        if not (self._paused or self._muted or self._ending or self._held):
             await self.flush()
 
     def _pulse_failed(self, failure: Failure) -> None:
@@ -135,6 +155,7 @@ class Carrier:
         for source in self._sources.values():
             source.close()
         self._started.clear()
+        self._known.clear()
 
     def mute(self, muted: bool) -> None:
         """Stop consuming, or go on."""
@@ -164,7 +185,7 @@ class Carrier:
     def _tell_sources(self) -> None:
         for kind in sorted(self._started):
             source = self._sources[kind]
-            if self._paused or (self._muted and not self._ending):
+            if self._paused or self._held or (self._muted and not self._ending):
                 source.pauseProducing()
             else:
                 source.resumeProducing()

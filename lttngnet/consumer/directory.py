@@ -1,36 +1,16 @@
 """The sink that is a local folder: the layout of a relay daemon, without its host and session above it."""
 
-import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
 
 from zope.interface import implementer
 
-from lttngnet.ctf.index import IndexEntry, index_header
-from lttngnet.ctf.packet import Packet, Silence
+from lttngnet.consumer.files import Chunk, StreamFiles, make_folder, traces_in
+from lttngnet.ctf.packet import UNLIMITED, Limit, Packet, Silence
 from lttngnet.interfaces import IPacketSink
 
-FOLDER_MODE = 0o770
-FILE_MODE = 0o660
-INDEX_MINOR = 1
-
-
-@dataclass
-class StreamFiles:
-    """The trace file of a stream, and its index once there is a packet."""
-
-    path: Path
-    trace: BinaryIO
-    index: BinaryIO | None = None
-    size: int = 0
-
-    def close(self) -> None:
-        """Close both."""
-        self.trace.close()
-        if self.index is not None:
-            self.index.close()
+METADATA = "metadata"  # the name that makes a stream one
 
 
 @implementer(IPacketSink)
@@ -45,26 +25,34 @@ class DirectorySink:
         OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder: str, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: str, on_lost: Callable[[str], None], seconds: Callable[[], float] = time.time
+    ) -> None:
         self.folder = Path(folder)
         self._on_lost = on_lost
+        self._seconds = seconds
         self._streams: dict[int, StreamFiles] = {}
+        self._texts: dict[int, bytes] = {}  # metadata, while there is no chunk
         self._added = 0
         self._lost = False
+        self._has_rotated = False
         make_folder(self.folder)
-        if (metadata := next(self.folder.rglob("metadata"), None)) is not None:
-            trace = metadata.parent.relative_to(self.folder)
+        if (trace := next(traces_in(self.folder), None)) is not None:
             raise FileExistsError(f"{folder} holds a trace already ({trace}): name another folder")
+        self._chunks = 0
+        self._chunk: Chunk | None = self._next_chunk()
 
     async def begin(self) -> None:
         """See `IPacketSink`."""
+        if self._chunk is None:
+            self._enter(self._next_chunk())
 
-    async def add_stream(self, path: str, name: str) -> int:
+    async def add_stream(self, path: str, name: str, limit: Limit = UNLIMITED) -> int:
         """See `IPacketSink`."""
-        file = self.folder / path / name
-        make_folder(file.parent)
+        await self.begin()
+        assert self._chunk is not None
         self._added += 1
-        self._streams[self._added] = StreamFiles(file, create(file))
+        self._streams[self._added] = StreamFiles(PurePath(path, name), limit, self._chunk)
         return self._added
 
     async def publish(self) -> None:
@@ -72,13 +60,22 @@ class DirectorySink:
 
     def write_metadata(self, stream: int, text: bytes) -> None:
         """See `IPacketSink`."""
-        if not self._lost:
-            self._attempt(write_all, self._streams[stream].trace, text)
+        if self._chunk is None:
+            self._texts[stream] += text
+        elif not self._lost:
+            self._attempt(self._streams[stream].append, text)
+
+    def rewrite_metadata(self, stream: int, text: bytes) -> None:
+        """See `IPacketSink`."""
+        if self._chunk is None:
+            self._texts[stream] = text
+        elif not self._lost:
+            self._attempt(self._streams[stream].rewrite, text)
 
     def write(self, stream: int, packet: Packet) -> None:
         """See `IPacketSink`."""
         if not self._lost:
-            self._attempt(self._write, self._streams[stream], packet)
+            self._attempt(self._streams[stream].write, packet)
 
     def beacon(self, silence: Silence) -> None:
         """See `IPacketSink`: nobody reads a folder live."""
@@ -86,6 +83,21 @@ class DirectorySink:
     async def close_stream(self, stream: int) -> None:
         """See `IPacketSink`."""
         self._streams.pop(stream).close()
+
+    async def rotate(self, keep: bool, go_on: bool) -> str:
+        """See `IPacketSink`."""
+        if self._chunk is None:
+            return ""
+        self._texts = {
+            number: stream.text() for number, stream in self._streams.items() if stream.path.name == METADATA
+        }
+        for stream in self._streams.values():
+            stream.close()
+        place = self._let_go(self._chunk, keep)
+        self._chunk = None
+        if go_on:
+            self._enter(self._next_chunk())
+        return place
 
     async def quiesce(self) -> None:
         """See `IPacketSink`: files are written without a buffer of ours."""
@@ -95,58 +107,32 @@ class DirectorySink:
         for stream in self._streams.values():
             stream.close()
         self._streams.clear()
+        if self._chunk is not None and self._has_rotated:
+            self._let_go(self._chunk, True)
+        self._chunk = None
 
-    def _write(self, stream: StreamFiles, packet: Packet) -> None:
-        if stream.index is None:
-            folder = stream.path.parent / "index"
-            make_folder(folder)
-            stream.index = create(folder / f"{stream.path.name}.idx")
-            stream.index.write(index_header(INDEX_MINOR))
-        offset = stream.size
-        size = len(packet.content) + packet.padding
-        try:
-            write_all(stream.trace, packet.content)
-            if packet.padding:
-                stream.trace.truncate(offset + size)
-                stream.trace.seek(offset + size)
-        except OSError:
-            stream.trace.truncate(offset)  # half a packet would make the rest unreadable
-            raise
-        stream.size += size
-        entry = IndexEntry(
-            offset,
-            packet.packet_size,
-            packet.content_size,
-            packet.timestamp_begin,
-            packet.timestamp_end,
-            packet.events_discarded,
-            packet.stream_class,
-            packet.stream_instance,
-            packet.sequence,
-        )
-        stream.index.write(entry.pack())
+    def _next_chunk(self) -> Chunk:
+        number, self._chunks = self._chunks, self._chunks + 1
+        return Chunk(self.folder, number, int(self._seconds()), not self._has_rotated)
 
-    def _attempt(self, do: Callable[..., object], *arguments: object) -> None:
+    def _enter(self, chunk: Chunk) -> None:
+        for number, stream in self._streams.items():
+            stream.enter(chunk)
+            if number in self._texts:
+                stream.append(self._texts[number])
+        self._texts.clear()
+        self._chunk = chunk
+
+    def _let_go(self, chunk: Chunk, keep: bool) -> str:
+        if not keep:
+            chunk.delete()
+            return ""
+        self._has_rotated = True
+        return str(chunk.archive(int(self._seconds())))
+
+    def _attempt(self, write: Callable[..., object], what: object) -> None:
         try:
-            do(*arguments)
+            write(what)
         except OSError as problem:
             self._lost = True
             self._on_lost(f"cannot write the trace: {problem}")
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and what is missing above it, readable for owner and group."""
-    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-
-
-def create(path: Path) -> BinaryIO:
-    """Open a file of a trace for writing, empty, without a buffer."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, FILE_MODE), "wb", buffering=0)
-
-
-def write_all(file: BinaryIO, data: bytes | bytearray | memoryview) -> None:
-    """Write every byte: an unbuffered file may take fewer than it is given."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]

@@ -119,6 +119,11 @@ class Consumer(amp.Channel):
         """See `amp.End`."""
         await self._carrier.end()
 
+    @amp.answers(amp.CloseChunk)
+    async def close_chunk(self, keep: bool) -> dict[str, Any]:
+        """See `amp.CloseChunk`."""
+        return {"path": await self._carrier.rotate(keep)}
+
     @amp.answers(amp.Mute)
     async def mute(self, muted: bool) -> None:
         """See `amp.Mute`."""

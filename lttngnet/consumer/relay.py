@@ -1,32 +1,30 @@
 """The sink that is a relay daemon: packets on the data connection, all else on the control connection."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lttngnet.consumer import chunks
+from lttngnet.consumer.chunks import Chunks
 from lttngnet.consumer.control import ControlClient, how_it_ended
 from lttngnet.consumer.outgoing import Lent, Outgoing
-from lttngnet.ctf.packet import Packet, Silence
-from lttngnet.errors import Code, RelayLost, RelayRefused
+from lttngnet.ctf.packet import UNLIMITED, Limit, Packet, Silence
+from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.interfaces import IPacketSink
 from lttngnet.wire.relay import (
     NO_SEQUENCE,
     AddStream,
-    ChunkClosed,
-    ChunkExists,
-    ChunkQuery,
-    CloseTraceChunk,
+    CloseCommand,
     Command,
-    CreateTraceChunk,
     DataHeader,
     MetadataHeader,
-    RotateStreams,
+    ResetMetadata,
     SendIndex,
     SessionQuery,
     Status,
@@ -38,6 +36,8 @@ from lttngnet.wire.relay import (
 METADATA = "metadata"  # the name that makes a stream one
 POLL = 0.2  # seconds between two questions whether all has arrived
 PIECE = 1 << 20  # bytes of metadata to a command
+PATIENCE = 60.0  # seconds to wait until a chunk is where it stays
+CLEARS_SINCE = 12  # minor version of the protocol
 
 
 @dataclass
@@ -50,6 +50,7 @@ class RelaySession:
         path: where the trace will lie, relative to the relay daemon's output folder.
         prefix: what relay daemons below 2.11 want before the path of a trace: ``/HOST/SESSION-DATE/``.
         live: microseconds between two times that what was recorded is sent; 0 is not live.
+        clears: whether the relay daemon deletes what was recorded when it is asked to.
     """
 
     minor: int
@@ -57,14 +58,24 @@ class RelaySession:
     path: str
     prefix: str = ""
     live: int = 0
+    clears: bool = False
 
 
 @dataclass
 class Stream:
-    """A stream as the relay daemon knows it."""
+    """A stream as the relay daemon knows it.
 
+    Attributes:
+        handle: the relay daemon's number, or None while it does not know the stream.
+        text: of a metadata stream: all that was written.
+    """
+
+    path: str
     name: str
-    handle: int
+    limit: Limit
+    handle: int | None = None
+    text: bytearray = field(default_factory=bytearray)
+    version: int = 0  # of the metadata
     sent: int = 0  # packets, which is the next number on the network
     sequence: int = 0  # number of the packet that would come next in the trace
     ended: int = 0  # when the last packet did, ns
@@ -147,7 +158,7 @@ class RelaySink:
         self._seconds = seconds
         self._on_lost = on_lost
         self._streams: dict[int, Stream] = {}
-        self._has_chunk = False
+        self._turn = DeferredLock()  # of what adds, moves or closes streams
         self._unanswered = 0
         self._all_answered: Deferred[None] | None = None
         self._lost: str | None = None
@@ -158,6 +169,7 @@ class RelaySink:
         control.on_lost = self.lose
         data.on_lost = self.lose
         self.control, self.data = control, data
+        self.chunks = Chunks(control, self._seconds)
         data.register(producer)
 
     def lose(self, why: str) -> None:
@@ -173,19 +185,20 @@ class RelaySink:
         self._on_lost(why)
 
     async def begin(self) -> None:
-        """See `IPacketSink`; opens the trace chunk, once."""
-        if self.session.minor >= 11 and not self._has_chunk:
-            chunk = CreateTraceChunk(0, int(self._seconds()))
-            await self.control.demand(Command.CREATE_TRACE_CHUNK, chunk.pack(), Status)
-        self._has_chunk = True
+        """See `IPacketSink`; opens a trace chunk where there is none."""
+        async with self._turn:
+            if self.session.minor >= chunks.SINCE and self.chunks.current is None:
+                await self.chunks.open()
+                if self._streams:
+                    await self._enter()
 
-    async def add_stream(self, path: str, name: str) -> int:
-        """See `IPacketSink`; the number is the relay daemon's handle."""
-        minor = self.session.minor
-        wanted = AddStream(name, self.session.prefix + path)
-        added = await self.control.demand(Command.ADD_STREAM, wanted.pack(minor), StreamAdded)
-        self._streams[added.handle] = Stream(name, added.handle)
-        return added.handle
+    async def add_stream(self, path: str, name: str, limit: Limit = UNLIMITED) -> int:
+        """See `IPacketSink`; the number is the relay daemon's first handle."""
+        stream = Stream(path, name, limit)
+        async with self._turn:
+            handle = stream.handle = await self._announce(stream)
+            self._streams[handle] = stream
+        return handle
 
     async def publish(self) -> None:
         """See `IPacketSink`."""
@@ -193,15 +206,28 @@ class RelaySink:
 
     def write_metadata(self, stream: int, text: bytes) -> None:
         """See `IPacketSink`."""
-        for at in range(0, len(text), PIECE):
-            head = MetadataHeader(self._streams[stream].handle, 0)
-            self.control.tell(Command.SEND_METADATA, head.pack() + text[at : at + PIECE])
+        known = self._streams[stream]
+        known.text += text
+        if self._is_open:
+            self._send_metadata(known, text)
+
+    def rewrite_metadata(self, stream: int, text: bytes) -> None:
+        """See `IPacketSink`."""
+        known = self._streams[stream]
+        known.text = bytearray(text)
+        known.version += 1
+        if self._is_open and known.handle is not None:
+            reset = ResetMetadata(known.handle, known.version).pack()
+            asked = self.control.ask(Command.RESET_METADATA, reset, Status)
+            asked.addCallbacks(self._reset, lambda lost: lost.trap(RelayLost))
+            self._send_metadata(known, text)
 
     def write(self, stream: int, packet: Packet) -> None:
         """See `IPacketSink`."""
         if self._lost is not None:
             return
         known = self._streams[stream]
+        assert known.handle is not None  # sources are paused while there is no chunk
         header = DataHeader(0, known.handle, known.sent, len(packet.content), packet.padding)
         self.data.send(header.pack(), packet.content)
         index = SendIndex(
@@ -224,7 +250,7 @@ class RelaySink:
     def beacon(self, silence: Silence) -> None:
         """See `IPacketSink`: an index without a packet, which a relay daemon knows since 2.4."""
         known = self._streams.get(silence.stream)
-        if known is None or self._lost is not None or silence.until <= known.ended:
+        if known is None or known.handle is None or self._lost is not None or silence.until <= known.ended:
             return
         last = max(known.sent - 1, 0)
         self._send_index(SendIndex(known.handle, last, 0, 0, 0, silence.until, 0, silence.stream_class, 0, 0))
@@ -236,8 +262,28 @@ class RelaySink:
 
     async def close_stream(self, stream: int) -> None:
         """See `IPacketSink`."""
-        known = self._streams.pop(stream)
-        await self._close_known(known)
+        async with self._turn:
+            await self._close_known(self._streams.pop(stream))
+
+    async def rotate(self, keep: bool, go_on: bool) -> str:
+        """See `IPacketSink`. Nothing may be written meanwhile.
+
+        Raises:
+            CommandError: the relay daemon is too old, or does not allow what is asked.
+        """
+        self._check(keep)
+        command = CloseCommand.MOVE_TO_COMPLETED if keep else CloseCommand.DELETE
+        async with self._turn:
+            before = await self.chunks.open() if go_on else self.chunks.leave()
+            if before is None:
+                return ""
+            sent = [(stream.handle, stream.last) for stream in self._packets() if stream.handle is not None]
+            await self._enter()
+            path = await self.chunks.close(before, command)
+        end = self._clock.seconds() + PATIENCE
+        while self._clock.seconds() < end and not await self._is_closed(before, sent):
+            await deferLater(self._clock, POLL)
+        return path
 
     async def quiesce(self) -> None:
         """See `IPacketSink`.
@@ -256,8 +302,11 @@ class RelaySink:
     async def finish(self) -> None:
         """See `IPacketSink`: the order of a genuine consumer daemon at ``destroy``."""
         await self.quiesce()
-        if self.session.minor >= 11 and self._has_chunk:
-            await self._close_chunk()
+        if (last := self.chunks.leave()) is not None:
+            await self._move()
+            await self.chunks.close(last, self.chunks.last_command)
+            while await self.chunks.exists(last):
+                await deferLater(self._clock, POLL)
         for stream in sorted(self._streams.values(), key=lambda stream: not stream.is_metadata):
             await self._close_known(stream)
         self._streams.clear()
@@ -278,6 +327,8 @@ class RelaySink:
         session = SessionQuery(self.session.session).pack()
         await self.control.demand(Command.BEGIN_DATA_PENDING, session, Status)
         for stream in list(self._streams.values()):
+            if stream.handle is None:
+                continue
             if stream.is_metadata:
                 await self._ask(Command.QUIESCENT_CONTROL, StreamQuery(stream.handle).pack(), Status)
                 continue
@@ -286,23 +337,89 @@ class RelaySink:
                 return False
         return not (await self._ask(Command.END_DATA_PENDING, session, Status)).code
 
-    async def _close_chunk(self) -> None:
-        packets = [(s.handle, s.sequence) for s in self._streams.values() if not s.is_metadata]
-        metadata = [(s.handle, 0) for s in self._streams.values() if s.is_metadata]
-        for positions in (packets, metadata):
-            if positions:
-                rotation = RotateStreams(None, tuple(positions)).pack()
-                await self.control.demand(Command.ROTATE_STREAMS, rotation, Status)
-        closing = CloseTraceChunk(0, int(self._seconds())).pack()
-        await self.control.demand(Command.CLOSE_TRACE_CHUNK, closing, ChunkClosed)
-        query = ChunkQuery(0).pack()
-        while (await self.control.demand(Command.TRACE_CHUNK_EXISTS, query, ChunkExists)).exists:
-            await deferLater(self._clock, POLL)
-        self._has_chunk = False
+    @property
+    def _is_open(self) -> bool:
+        """Whether packets may be sent."""
+        return self.session.minor < chunks.SINCE or self.chunks.current is not None
+
+    def _packets(self) -> list[Stream]:
+        return [stream for stream in self._streams.values() if not stream.is_metadata]
+
+    def _texts(self) -> list[Stream]:
+        return [stream for stream in self._streams.values() if stream.is_metadata]
+
+    def _check(self, keep: bool) -> None:
+        if keep and self.session.minor < chunks.SINCE:
+            raise CommandError(
+                Code.ROTATION_NOT_AVAILABLE_RELAY, "the relay daemon is too old: it does not know rotations"
+            )
+        if not keep and self.session.minor < CLEARS_SINCE:
+            raise CommandError(
+                Code.CLEAR_NOT_AVAILABLE_RELAY, "the relay daemon is too old: it cannot clear a session"
+            )
+        if not keep and not self.session.clears:
+            raise CommandError(
+                Code.CLEAR_RELAY_DISALLOWED, "the relay daemon does not allow that sessions are cleared"
+            )
+
+    async def _announce(self, stream: Stream) -> int:
+        minor, limit = self.session.minor, stream.limit
+        path = self.session.prefix + stream.path
+        wanted = AddStream(stream.name, path, limit.size, limit.count, self.chunks.current or 0)
+        added = await self.control.demand(Command.ADD_STREAM, wanted.pack(minor), StreamAdded)
+        return added.handle
+
+    def _move(self) -> Awaitable[None]:
+        """Let the streams that the relay daemon knows go to the current chunk, or to none."""
+        packets = [(s.handle, s.sequence) for s in self._packets() if s.handle is not None]
+        return self.chunks.move(packets, [(s.handle, 0) for s in self._texts() if s.handle is not None])
+
+    async def _enter(self) -> None:
+        """Let all streams go to the current chunk, or to none; in a chunk the metadata is whole.
+
+        A stream without packets would leave its chunk only with the first: such a stream is made anew.
+        """
+        idle = [stream for stream in self._packets() if not stream.sent]
+        for stream in idle:
+            await self._close_known(stream)
+        moved = self._move()
+        if self._is_open:
+            for stream in self._texts():
+                self._send_metadata(stream, stream.text)
+        await moved
+        if self._is_open and idle:
+            for stream in idle:
+                stream.handle = await self._announce(stream)
+            await self.publish()
+
+    def _send_metadata(self, stream: Stream, text: bytes | bytearray) -> None:
+        assert stream.handle is not None  # one that takes metadata is always known
+        head = MetadataHeader(stream.handle, 0).pack()
+        for at in range(0, len(text), PIECE):
+            self.control.tell(Command.SEND_METADATA, head + text[at : at + PIECE])
+
+    def _reset(self, answer: Status) -> None:
+        if answer.code != Code.OK:
+            self.lose(str(RelayRefused(Command.RESET_METADATA.name, answer.code)))
+
+    async def _is_closed(self, chunk: int, sent: list[tuple[int, int]]) -> bool:
+        """Tell whether a chunk that was closed is where it stays, with all that was sent to it."""
+        if await self.chunks.exists(chunk):
+            return False
+        known = {stream.handle for stream in self._streams.values()}
+        for handle, last in sent:
+            if handle not in known:
+                continue
+            position = StreamPosition(handle, last).pack()
+            if (await self._ask(Command.DATA_PENDING, position, Status)).code:
+                return False
+        return True
 
     async def _close_known(self, stream: Stream) -> None:
-        position = StreamPosition(stream.handle, stream.last).pack()
-        await self.control.demand(Command.CLOSE_STREAM, position, Status)
+        handle, stream.handle = stream.handle, None
+        if handle is not None:
+            position = StreamPosition(handle, stream.last).pack()
+            await self.control.demand(Command.CLOSE_STREAM, position, Status)
 
     async def _ask(self, number: Command, payload: bytes, kind: type[Status]) -> Status:
         return await self.control.ask(number, payload, kind)

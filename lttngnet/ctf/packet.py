@@ -48,3 +48,19 @@ class Packet:
     def packet_size(self) -> int:
         """Size of the packet in the trace file, padding included, in bits."""
         return 8 * (len(self.content) + self.padding)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How long a file of a stream gets before another one is begun.
+
+    Attributes:
+        size: bytes; 0 for no limit.
+        count: of files, of which the oldest gives way; 0 for no limit.
+    """
+
+    size: int = 0
+    count: int = 0
+
+
+UNLIMITED = Limit()

@@ -162,6 +162,10 @@ class ConsumerProcess:
         """Let it send all that is recorded, to the last."""
         await self._ask(amp.End)
 
+    async def close_chunk(self, keep: bool) -> str:
+        """Let it archive what was recorded up to now, or delete it; return where it lies then."""
+        return str((await self._ask(amp.CloseChunk, keep=keep))["path"])
+
     async def mute(self, muted: bool) -> None:
         """Let it stop consuming, or go on."""
         await self._ask(amp.Mute, muted=muted)

@@ -18,6 +18,7 @@ from lttngnet.wire.relay import (
     Version,
 )
 
+CLEAR_ALLOWED = 1  # bit of the configuration's flags
 UNLIKELY = 99  # no relay daemon has such a major version, but any text read as a number has
 
 
@@ -41,12 +42,14 @@ async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySes
             f"and {MAJOR}.{LOWEST_MINOR} to {MAJOR}.{MINOR} are understood here",
         )
     minor = client.minor = min(MINOR, theirs.minor)
+    clears = False
     if minor >= 12:
-        await client.demand(Command.GET_CONFIGURATION, GetConfiguration().pack(), Configuration)
+        told = await client.demand(Command.GET_CONFIGURATION, GetConfiguration().pack(), Configuration)
+        clears = bool(told.flags & CLEAR_ALLOWED)
     question = wanted.pack(minor)
     if minor >= 11:
         created = await client.demand(Command.CREATE_SESSION, question, SessionCreated)
-        return RelaySession(minor, created.session, created.path, live=wanted.live_timer)
+        return RelaySession(minor, created.session, created.path, live=wanted.live_timer, clears=clears)
     old = await client.demand(Command.CREATE_SESSION, question, SessionCreated24)
     path = f"{wanted.hostname}/{wanted.base_path or dated(wanted)}"
     return RelaySession(minor, old.session, path, f"/{path}//", wanted.live_timer)

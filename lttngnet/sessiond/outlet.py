@@ -4,7 +4,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
+
+from twisted.internet.interfaces import IReactorTime
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.sessiond.consumers import NOTHING, ConsumerProcess
@@ -25,6 +28,7 @@ class Surroundings:
         spawn: start a consumer process, for a session of a name; the callable is told when it is lost.
         establish: make the link to the relay daemon of an output.
         seconds: the time since the epoch.
+        clock: measures periods.
     """
 
     hostname: str
@@ -33,6 +37,7 @@ class Surroundings:
     spawn: Callable[[str, Callable[[str], None]], ConsumerProcess]
     establish: Callable[[Output, CreateSession], Awaitable[Established]]
     seconds: Callable[[], float]
+    clock: IReactorTime
 
 
 class Outlet:
@@ -126,6 +131,11 @@ class Outlet:
             self.facts = self.consumer.counted
             self.consumer.dismiss()
             self.consumer = None
+
+    @property
+    def counted(self) -> dict[str, Any]:
+        """The counters as they were told last."""
+        return self.facts if self.consumer is None else self.consumer.counted
 
     async def count(self) -> None:
         """Have the present counters in `facts`."""

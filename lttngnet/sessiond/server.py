@@ -126,6 +126,26 @@ class ClientChannel(amp.Channel):
         """See `amp.Regenerate`."""
         await self._sessions.get(session).regenerate(what)
 
+    @amp.answers(amp.Rotate)
+    async def rotate(self, session: str) -> dict[str, Any]:
+        """See `amp.Rotate`."""
+        return {"path": await self._sessions.get(session).rotate()}
+
+    @amp.answers(amp.EnableRotation)
+    async def enable_rotation(self, session: str, kind: str, amount: int) -> None:
+        """See `amp.EnableRotation`."""
+        await self._sessions.get(session).enable_rotation(kind, amount)
+
+    @amp.answers(amp.DisableRotation)
+    async def disable_rotation(self, session: str, kind: str) -> None:
+        """See `amp.DisableRotation`."""
+        await self._sessions.get(session).disable_rotation(kind)
+
+    @amp.answers(amp.Clear)
+    async def clear(self, session: str) -> None:
+        """See `amp.Clear`."""
+        await self._sessions.get(session).clear()
+
     @amp.answers(amp.ListEvents)
     async def list_events(self, domain: str, fields: bool) -> dict[str, Any]:
         """See `amp.ListEvents`."""

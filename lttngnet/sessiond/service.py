@@ -188,6 +188,7 @@ def makeService(options: Options) -> MultiService:
         lambda name, on_lost: ConsumerProcess(reactor, name, on_lost),
         lambda output, wanted: establish(reactor, output, wanted, timeout),
         time.time,
+        reactor,
     )
     sessions = Sessions(surroundings, Path(home(os.environ), "lttng-traces"), time.time)
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
+from lttngnet.sessiond.archives import Archives
 from lttngnet.sessiond.consumers import ConsumerProcess
 from lttngnet.sessiond.lifecycle import Memory, lifecycle_machine
 from lttngnet.sessiond.outlet import Outlet, Surroundings
@@ -71,6 +72,9 @@ class Session:
         self._life = lifecycle_machine(self._memory)
         self._recording = Recording(name, surroundings.domains)
         self._outlet = Outlet(name, number, created, surroundings, self._lost, live)
+        self._archives = Archives(
+            name, surroundings.clock, self.rotate, lambda: self._outlet.counted["bytes"]
+        )
         if output is not None:
             self._check_live(output)
             self._outlet.template = output
@@ -183,6 +187,49 @@ class Session:
         await self._recording.regenerate(what)
 
     @in_turn
+    async def rotate(self) -> str:
+        """Archive what was recorded up to now; return where it lies.
+
+        Raises:
+            CommandError: there is nothing to archive, or it cannot be done.
+        """
+        self._check_started()
+        if self._outlet.live:
+            raise CommandError(
+                Code.ROTATION_NOT_AVAILABLE, f"session {self.name} is live: live sessions are not rotated"
+            )
+        self._archives.check()
+        path = await self._close_chunk(keep=True)
+        self._archives.emptied("rotated")
+        return path
+
+    @in_turn
+    async def clear(self) -> None:
+        """Delete what was recorded up to now, but for what is archived; tracing goes on.
+
+        Raises:
+            CommandError: it cannot be done, or the relay daemon does not allow it.
+        """
+        if self._life.name() in ("created", "prepared", "enabled") or self._archives.is_empty:
+            return
+        await self._close_chunk(keep=False)
+        self._archives.emptied("cleared")
+
+    @in_turn
+    async def enable_rotation(self, kind: str, amount: int) -> None:
+        """Rotate by itself; see `Archives.enable`."""
+        if self._outlet.live:
+            raise CommandError(
+                Code.ROTATION_NOT_AVAILABLE, f"session {self.name} is live: live sessions are not rotated"
+            )
+        self._archives.enable(kind, amount)
+
+    @in_turn
+    async def disable_rotation(self, kind: str) -> None:
+        """Do not rotate by itself any more; see `Archives.disable`."""
+        self._archives.disable(kind)
+
+    @in_turn
     async def start(self) -> None:
         """Start tracing; a consumer that is not enabled yet is enabled first.
 
@@ -203,6 +250,7 @@ class Session:
             self._life.stopped()
             raise
         self._life.started()
+        self._archives.started()
 
     @in_turn
     async def stop(self) -> dict[str, Any]:
@@ -212,6 +260,7 @@ class Session:
             CommandError: tracing is not active, or what was recorded could not be delivered.
         """
         self._ask(self._life.stop)
+        self._archives.stopped()
         try:
             await self._recording.halt()
             await self._consumer().end()
@@ -225,6 +274,7 @@ class Session:
         """Take the session down with all it set up, and return what `describe` told last."""
         state = self._life.name()
         self._ask(self._life.destroy)
+        self._archives.stopped()
         await self._recording.halt()
         await self._outlet.count()
         last = self._description() | {"state": state}
@@ -239,6 +289,20 @@ class Session:
         """Return all about the session: see `lttngnet.wire.amp.Describe`."""
         await self._outlet.count()
         return self._description()
+
+    def _check_started(self) -> None:
+        if self._life.name() in ("created", "prepared", "enabled"):
+            raise CommandError(
+                Code.START_SESSION_ONCE, f"session {self.name} has recorded nothing: start it first"
+            )
+
+    async def _close_chunk(self, keep: bool) -> str:
+        if self._memory.muted:
+            raise CommandError(
+                Code.ROTATION_NOT_AVAILABLE,
+                f"the consumer of session {self.name} is disabled: enable it first",
+            )
+        return await self._consumer().close_chunk(keep)
 
     def _check_live(self, output: Output) -> None:
         if self._outlet.live and not output.is_network:
@@ -266,6 +330,7 @@ class Session:
         """Stop what records: nobody collects it any more."""
         self.log.warn("Session {session} has lost its consumer: {why}", session=self.name, why=why)
         self._life.lose(why)
+        self._archives.stopped()
         self._outlet.drop()
         stopping = self._turn.run(lambda: Deferred.fromCoroutine(self._recording.detach()))
         stopping.addErrback(lambda failure: self.log.failure("Tracing could not be stopped.", failure))
@@ -283,6 +348,8 @@ class Session:
             "warnings": list(outlet.template.warnings),
             "network": outlet.template.is_network,
             "live": outlet.live,
+            "rotation": self._archives.describe(),
+            "rotated": self._archives.rotated,
             "path": outlet.path,
             "problem": self._memory.problem,
             "consumer": None if outlet.consumer is None else outlet.consumer.pid,

@@ -311,6 +311,31 @@ class Regenerate(Command):
     arguments = [(b"session", amp.Unicode()), (b"what", amp.Unicode())]
 
 
+class Rotate(Command):
+    """Archive what was recorded up to now; the answer is where: at the relay daemon, or a local path."""
+
+    arguments = [(b"session", amp.Unicode())]
+    response = [(b"path", amp.Unicode())]
+
+
+class EnableRotation(Command):
+    """Rotate again and again: every so many microseconds (``timer``), or bytes (``size``)."""
+
+    arguments = [(b"session", amp.Unicode()), (b"kind", amp.Unicode()), (b"amount", amp.Integer())]
+
+
+class DisableRotation(Command):
+    """Rotate no more by itself, for that ``kind`` of reason."""
+
+    arguments = [(b"session", amp.Unicode()), (b"kind", amp.Unicode())]
+
+
+class Clear(Command):
+    """Delete what was recorded up to now, but for what is archived; tracing goes on."""
+
+    arguments = [(b"session", amp.Unicode())]
+
+
 class ListEvents(Command):
     """What a domain could trace now: a list of ``{"name": …}`` with what else the domain knows of each.
 
@@ -361,6 +386,8 @@ class Describe(Command):
       ``lost`` (its consumer or relay daemon is gone); ``muted``: whether the consumer is disabled;
     * ``output``: where its trace is to go, as text, empty if nowhere; ``warnings``: about that output;
     * ``live``: period of a live session, microseconds; 0 is not live;
+    * ``rotation``: ``{"timer": …, "size": …}``: how often it rotates by itself, us and bytes; 0 is never;
+      ``rotated``: how often it did so, or was told to;
     * ``network``: whether that is over the network; ``path``: where the trace lies: relative to the relay
       daemon's output folder, or a local folder; empty before the consumer was enabled;
     * ``problem``: one sentence on what went wrong, or empty; ``consumer``: process id, or None;
@@ -426,6 +453,16 @@ class Begin(Command):
 
 class End(Command):
     """Send everything recorded up to now, and answer when it has arrived."""
+
+
+class CloseChunk(Command):
+    """Close the chunk of the trace with all that was recorded up to now: archive it, or delete it.
+
+    The answer is where it lies then; empty if there is nothing.
+    """
+
+    arguments = [(b"keep", amp.Boolean())]
+    response = [(b"path", amp.Unicode())]
 
 
 class Mute(Command):

@@ -25,7 +25,8 @@ class MainTests(TerminalCase):
         self.assertEqual(
             " ".join(verbs),
             "create enable-consumer disable-consumer enable-channel disable-channel enable-event"
-            " disable-event add-context track untrack start stop regenerate destroy list status view"
+            " disable-event add-context track untrack start stop rotate enable-rotation"
+            " disable-rotation clear regenerate destroy list status view"
             " set-session version",
         )
         for verb in verbs:

@@ -67,8 +67,8 @@ class DirectorySinkTests(SynchronousTestCase):
         stream = self.do(self.sink.add_stream("kernel", "channel0_0"))
         self.sink.write(stream, packet(b"abcd"))
         files = self.sink._streams[stream]
-        files.trace.close()
-        files.trace = FullDisk(self.folder / "kernel" / "channel0_0")
+        files._trace.close()
+        files._trace = FullDisk(self.folder / "kernel" / "channel0_0")
         self.sink.write(stream, packet(b"efgh", 1))
         self.sink.write(stream, packet(b"ijkl", 2))
         self.assertEqual(len(self.lost), 1)

@@ -153,6 +153,9 @@ class AloneTests(SynchronousTestCase):
         self.control.makeConnection(StringTransport())
         self.data.makeConnection(StringTransport())
         self.sink.connect(self.control, self.data, self.sources)
+        beginning = Deferred.fromCoroutine(self.sink.begin())
+        self.answer(OK)  # CREATE_TRACE_CHUNK
+        self.successResultOf(beginning)
         adding = Deferred.fromCoroutine(self.sink.add_stream("kernel", "channel0_0"))
         self.answer(StreamAdded(4, 10))
         self.stream = self.successResultOf(adding)

@@ -1,6 +1,7 @@
 """A session's steps and their order, with everything around it noted instead of done."""
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.consumer.relay import RelaySession
@@ -86,6 +87,10 @@ class Consumer:
     async def end(self):
         self.notes.note("end")
 
+    async def close_chunk(self, keep):
+        self.notes.note("archive" if keep else "delete")
+        return "there" if keep else ""
+
     async def mute(self, muted):
         self.notes.note("mute" if muted else "unmute")
 
@@ -99,10 +104,13 @@ class Consumer:
         self.notes.note("dismiss")
 
 
-class SessionTests(SynchronousTestCase):
+class SessionCase(SynchronousTestCase):
+    """A session of which everything around is noted."""
+
     def setUp(self):
         self.notes = Notes()
         self.wanted = []
+        self.clock = Clock()
 
     def session(self, output=NETWORK, name="s1"):
         return Session(name, 3, 1000, output, self.surroundings())
@@ -111,7 +119,7 @@ class SessionTests(SynchronousTestCase):
         domains = {
             name: lambda session, other, name=name: Domain(name, self.notes) for name in ("kernel", "python")
         }
-        return Surroundings("host", NIL, domains, self.spawn, self.establish, lambda: 1000)
+        return Surroundings("host", NIL, domains, self.spawn, self.establish, lambda: 1000, self.clock)
 
     def spawn(self, name, on_lost):
         self.notes.note("spawn")
@@ -146,6 +154,8 @@ class SessionTests(SynchronousTestCase):
         self.do(self.enable(session), session.start())
         return session
 
+
+class SessionTests(SessionCase):
     def test_the_order_of_the_rfc(self):
         session = self.session()
         self.assertEqual(self.do(session.enable_consumer()), ["establish", "spawn", "connect"])

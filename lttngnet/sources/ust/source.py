@@ -179,7 +179,8 @@ class UstSource:
             self._rest(trace)
             try:
                 if trace.is_announced:
-                    await self._drain(trace)
+                    # What was stopped has told of everything; there may be no chunk for more.
+                    await self._drain(trace, only_if_used=not self._is_active)
                     await trace.end()
             finally:
                 if self._traces.pop(number, None) is not None:

@@ -41,7 +41,7 @@ class MemorySink:
     async def begin(self):
         """See `IPacketSink`."""
 
-    async def add_stream(self, path, name):
+    async def add_stream(self, path, name, limit=None):
         if self.refusal:
             raise self.refusal
         self.names.append(f"{path}/{name}")
@@ -49,6 +49,12 @@ class MemorySink:
 
     async def publish(self):
         self.published = len(self.names)
+
+    def rewrite_metadata(self, stream, text):
+        """See `IPacketSink`."""
+
+    async def rotate(self, keep, go_on):
+        """See `IPacketSink`."""
 
     def write_metadata(self, stream, text):
         assert self.names[stream] == "kernel/metadata"

@@ -1,0 +1,270 @@
+"""Rotation and clearing of our sessions, to a folder and to relay daemons; babeltrace2 reads all."""
+
+import re
+import sys
+from unittest import skipIf
+
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from lttngnet.client import Code
+from tests.interop.genuine import Namespace, build_application, missing, tree, wait_until
+from tests.interop.ours import text_of
+from tests.interop.test_ust import NUMBER, Case
+
+UNAVAILABLE = missing()
+TICK = re.compile(r"demo:tick: .*\{ n = (\d+) \}")
+
+
+def numbers(folder, pattern=NUMBER):
+    """Return the numbers of the events of a trace, which babeltrace2 reads without a complaint."""
+    lines, errors = text_of(folder)
+    assert not errors, errors
+    return sorted(int(pattern.search(line)[1]) for line in lines)
+
+
+class WhereverMixin:
+    """What is archived, and what is deleted, is the same wherever it goes."""
+
+    def archives(self):
+        """Return what lies in the archives, in the order of the numbers of the chunks."""
+        found = (path for folder in self.traces.rglob("archives") for path in folder.iterdir())
+        return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+    async def archived(self, count):
+        """Return the archives once there are so many: a genuine relay daemon does not say when they are."""
+        while len(self.archives()) < count:
+            await deferLater(reactor, 0.02)
+        return self.archives()
+
+    async def traced(self, **options):
+        session = await self.session(**options)
+        await session.enable_events("userspace", ["steps:step"], channel="c")
+        self.running = self.steps()
+        await session.start()
+        return session
+
+    async def test_rotate(self):
+        session = await self.traced()
+        wanted = []
+        for count in (100, 50):
+            wanted.append(self.running.step(count))
+            path = await session.rotate()
+            self.assertIn("s1", path)
+        wanted.append(self.running.step(30))
+        await session.stop()
+        await session.rotate()
+        await self.assert_refused(Code.ROTATION_MULTIPLE_AFTER_STOP, session.rotate())
+        self.running.step(7)
+        await session.start()
+        later = self.steps()
+        later.step(3)
+        wanted.append(sorted([*self.running.step(5), 0, 1, 2]))
+        self.assertEqual((await session.describe())["rotated"], 3)
+        await session.destroy()
+        self.assertEqual([numbers(path) for path in await self.archived(4)], wanted)
+        for path in self.archives():
+            self.assertTrue((path / "ust/uid/0/64-bit/metadata").exists())
+
+    async def test_rotate_while_applications_come_and_go(self):
+        session = await self.traced(buffers="pid")
+        one, two = self.steps(), self.steps()
+        wanted = [sorted(one.step(20) + two.step(10) + self.running.step(2))]
+        await session.rotate()
+        one.end()
+        three = self.steps()
+        wanted.append(sorted(three.step(5) + two.step(6)))
+        await session.rotate()
+        await session.stop()
+        two.end()
+        await session.rotate()
+        await session.start()
+        wanted.append(sorted(three.step(4) + self.running.step(1)))
+        await session.destroy()
+        found = [numbers(path) for path in await self.archived(4)]
+        self.assertEqual([each for each in found if each], wanted)
+
+    async def test_rotate_again_and_again(self):
+        application = build_application(self.folder)
+        session = await self.session(subbuf_size=65536, num_subbuf=16)
+        await session.enable_events("userspace", ["demo:tick"], channel="c")
+        await session.start()
+        ticking = self.space.start(application, 1 << 30, 20, log="ticks")
+        wait_until((self.folder / "ticks").read_text, "the application")
+        for _ in range(6):
+            await deferLater(reactor, 0.05)
+            await session.rotate()
+        self.space.terminate(ticking)
+        facts = await session.stop()
+        await session.destroy()
+        count = int((self.folder / "ticks").read_text().split()[-1])
+        each = [numbers(path, TICK) for path in await self.archived(7)]
+        self.assertEqual(facts["facts"]["discarded"], 0)
+        self.assertEqual([number for found in each for number in found], list(range(count)))
+        self.assertGreater(min(len(found) for found in each[:6]), 0)
+
+    async def test_rotated_by_itself(self):
+        session = await self.traced(subbuf_size=4096)
+        await session.enable_rotation("timer", 100_000)
+        await self.assert_refused(Code.ROTATION_SCHEDULE_SET, session.enable_rotation("timer", 5))
+        await session.enable_rotation("size", 5000)
+        wanted = self.running.step(10)
+        while (await session.describe())["rotated"] < 2:
+            await deferLater(reactor, 0.02)
+        await session.disable_rotation("timer")
+        await self.assert_refused(Code.ROTATION_SCHEDULE_NOT_SET, session.disable_rotation("timer"))
+        before = (await session.describe())["rotated"]
+        wanted += self.running.step(1000)
+        while (await session.describe())["rotated"] == before:
+            await deferLater(reactor, 0.02)
+        await session.destroy()
+        found = [numbers(path) for path in await self.archived(before + 2)]
+        self.assertEqual([number for each in found for number in each], wanted)
+
+    async def test_clear(self):
+        session = await self.traced()
+        self.running.step(100)
+        await session.clear()
+        wanted = self.running.step(20)
+        await session.stop()
+        self.assertEqual(sorted(self.read()["steps:step"]), wanted)
+        await session.clear()
+        await session.clear()
+        self.assertEqual(list(self.traces.rglob("metadata")), [])
+        await self.assert_refused(Code.ROTATION_AFTER_STOP_CLEAR, session.rotate())
+        await session.start()
+        wanted = [self.running.step(5)]
+        await session.rotate()
+        self.running.step(5)
+        await session.clear()
+        wanted.append(self.running.step(6))
+        await session.destroy()
+        self.assertEqual([numbers(path) for path in await self.archived(2)], wanted)
+        self.assertEqual(len(list(self.traces.rglob("metadata"))), 2)
+
+    async def test_of_other_domains(self):
+        """Log records: a program whose stream has nothing in it does not keep a chunk from its archive."""
+        session = await (await self.client()).create("s1", self.output("s1"))
+        await self.assert_refused(Code.START_SESSION_ONCE, session.rotate())
+        await session.clear()
+        await session.enable_events("python", ["*"])
+        await session.start()
+        script = (
+            "import logging, sys, lttngnet.logs as logs; logs.install(); "
+            "logging.getLogger().addHandler(logging.NullHandler()); "
+            "log = logging.getLogger('a'); "
+            "print('ready', flush=True); "
+            "[(log.warning('n %s', line.strip()), print('done', flush=True)) for line in sys.stdin]"
+        )
+        programs = [self.space.converse(sys.executable, "-c", script) for _ in range(2)]
+        for program in programs:
+            self.addCleanup(self.leave, program)
+            self.assertEqual(program.stdout.readline(), "ready\n")
+        for number in range(3):
+            programs[0].stdin.write(f"{number}\n")
+            programs[0].stdin.flush()
+            self.assertEqual(programs[0].stdout.readline(), "done\n")
+            await session.rotate()
+        await session.destroy()
+        texts = ["\n".join(text_of(path)[0]) for path in await self.archived(4)]
+        self.assertEqual([re.findall(r'"n (\d)"', text) for text in texts], [["0"], ["1"], ["2"], []])
+
+    def leave(self, program):
+        program.stdin.close()
+        program.wait()
+        program.stdout.close()
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class FolderTests(WhereverMixin, Case):
+    pass
+
+
+class RelayCase(Case):
+    options = ()
+
+    def setUp(self):
+        super().setUp()
+        self.start_relayd()
+
+    def output(self, name):
+        return f"net://127.0.0.1/{name}"
+
+    def lines(self, name="s1"):
+        lines, errors = text_of(self.traces)
+        self.assertEqual(errors, "")
+        return lines
+
+
+class DisallowingMixin:
+    async def test_clear_is_not_allowed(self):
+        self.space.terminate(self.relayd)
+        self.options = ("--disallow-clear",)
+        self.start_relayd()
+        session = await self.session()
+        await session.enable_events("userspace", ["steps:step"], channel="c")
+        await session.start()
+        await self.assert_refused(Code.CLEAR_RELAY_DISALLOWED, session.clear())
+        await session.rotate()
+        await session.destroy()
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class OurRelayTests(WhereverMixin, DisallowingMixin, RelayCase):
+    def start_relayd(self):
+        self.relayd = self.space.start_our_relayd(self.traces, options=self.options)
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class GenuineRelayTests(WhereverMixin, DisallowingMixin, RelayCase):
+    def start_relayd(self):
+        self.relayd = self.space.start_genuine_relayd(self.traces, options=self.options)
+
+
+STEPS = ("tick", "rotate", "tick", "rotate", "tick", "stop", "rotate", "start", "tick", "clear", "tick")
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class LayoutTests(Case):
+    """What lies in a folder is what a genuine session daemon leaves there."""
+
+    async def ours(self, name, steps):
+        session = await self.session(name)
+        await session.enable_events("userspace", ["demo:tick"], channel="c")
+        await session.start()
+        for step in steps:
+            if step == "tick":
+                self.space.run(self.application, 5)
+            else:
+                await getattr(session, step)()
+        return session
+
+    def genuine(self, space, name, steps):
+        lttng = ("lttng", "--no-sessiond")
+        space.run(*lttng, "create", name, "-o", space.folder / name)
+        space.run(*lttng, "enable-channel", "-u", "c")
+        space.run(*lttng, "enable-event", "-u", "-c", "c", "demo:tick")
+        space.run(*lttng, "start")
+        for step in steps:
+            space.run(*((self.application, 5) if step == "tick" else (*lttng, step)))
+
+    async def test_folders(self):
+        self.application = build_application(self.folder)
+        place = self.folder / "genuine"
+        place.mkdir()
+        space = Namespace(place)
+        self.addCleanup(space.close)
+        space.start_genuine_sessiond()
+        for count in (1, 2, 4, 6, 7, 8, len(STEPS)):
+            name, steps = f"s{count}", STEPS[:count]
+            session = await self.ours(name, steps)
+            self.genuine(space, name, steps)
+            for done in ("before", "after"):
+                self.assertEqual(self.tree(self.traces / name), self.tree(place / name), (steps, done))
+                if done == "before":
+                    await session.destroy()
+                    space.run("lttng", "--no-sessiond", "destroy", name)
+
+    def tree(self, folder):
+        """Return all paths, but for indexes: a genuine one has them also of streams that are empty."""
+        return [path for path in tree(folder) if "/index" not in path]
