@@ -1,7 +1,7 @@
 """A viewer's connection: questions in, answers out, one after the other.
 
 While a viewer does not read what it is answered, nothing more is read of what it asks: neither side of the
-connection grows in memory. Packets and metadata go from their file to the connection in pieces.
+connection grows in memory. Packets, metadata and long lists go to the connection in pieces.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,14 @@ from zope.interface import implementer
 from lttngnet.errors import Code
 from lttngnet.log import ChannelLogger
 from lttngnet.relayd.peers import NO_LIMIT, Peers
+from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.position import Extent
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.turns import IConnection, Turns
 from lttngnet.relayd.viewer import Guest, live_viewer
 from lttngnet.relayd.viewing import Viewing
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.codec import Buffer
 from lttngnet.wire.framing import Requests, UnknownCommand
 from lttngnet.wire.listing import SessionList
 
@@ -35,11 +37,20 @@ class ViewerChannel(Protocol):
     log = ChannelLogger()
     transport: IConnection
 
-    def __init__(self, store: Store, numbers: Iterator[int], peers: Peers | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        numbers: Iterator[int],
+        peers: Peers | None = None,
+        plane: Plane | None = None,
+    ) -> None:
+        self._plane = plane
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._requests = Requests()
-        self._viewer = live_viewer(Guest(self._reply, self._hang_up, Viewing(store), numbers))
-        self._rest: Extent | None = None  # what is still to be sent of a file
+        self._viewer = live_viewer(
+            Guest(self._reply, self._reply_in_pieces, self._hang_up, Viewing(store), numbers)
+        )
+        self._rest: Iterator[bytes] | None = None  # what is still to be sent of an answer
         self._rounds = store.rounds
         self._is_open = True
 
@@ -47,6 +58,8 @@ class ViewerChannel(Protocol):
         """Say who is there."""
         self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
+        if self._plane is not None:
+            self.transport = self._plane.lend(self.transport, self)
         self._turns = Turns(self._rounds, self.transport)
         self.transport.registerProducer(self, True)
 
@@ -54,8 +67,15 @@ class ViewerChannel(Protocol):
         """Answer every question that is whole now, in order."""
         self._turns.do(self._answer(data))
 
+    def received(self, piece: memoryview) -> bool:
+        """See `lttngnet.relayd.plane.Reader`."""
+        self._turns.do(self._answer(piece))
+        return self._turns.are_done
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Detach the viewer from its sessions."""
+        if self._plane is not None:
+            self._plane.take_back(self.transport)
         self._is_open = False
         self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
@@ -68,6 +88,8 @@ class ViewerChannel(Protocol):
 
     def resumeProducing(self) -> None:
         """Go on."""
+        if self._plane is not None:
+            self._plane.drained(self.transport)
         self._turns.go_on()
 
     def stopProducing(self) -> None:
@@ -75,7 +97,7 @@ class ViewerChannel(Protocol):
 
     # ------------------------------------------------------------ questions and answers
 
-    def _answer(self, data: bytes) -> Iterator[None]:
+    def _answer(self, data: Buffer) -> Iterator[None]:
         self._requests.receive(data)
         try:
             while self._is_open:
@@ -125,14 +147,19 @@ class ViewerChannel(Protocol):
         yield
 
     def _reply(self, answer: wire.Answer | SessionList, body: Extent | None = None) -> None:
-        self._rest = body
         self.transport.write(answer.pack())
+        if body is not None:
+            self._rest = body.pieces(PIECE)
 
-    def _send_piece(self, rest: Extent) -> None:
-        length = min(rest.length, PIECE)
-        left = rest.length - length
-        self._rest = Extent(rest.reader, rest.offset + length, left) if left else None
-        self.transport.write(rest.reader.read(rest.offset, length))
+    def _reply_in_pieces(self, pieces: Iterator[bytes]) -> None:
+        self._rest = pieces
+
+    def _send_piece(self, rest: Iterator[bytes]) -> None:
+        piece = next(rest, None)
+        if piece is None:
+            self._rest = None
+        elif piece:
+            self.transport.write(piece)
 
     def _hang_up(self, why: str) -> None:
         self.log.warn("Hanging up on {peer}: {why}", peer=self.transport.getPeer(), why=why)
@@ -149,15 +176,17 @@ class ViewerFactory(Factory):
     Args:
         store: of all sessions.
         peers: counts the connections.
+        plane: that their sockets are lent to.
     """
 
     noisy = False
 
-    def __init__(self, store: Store, peers: Peers | None = None) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None, plane: Plane | None = None) -> None:
         self._store = store
         self._peers = peers
+        self._plane = plane
         self._numbers = count(1)
 
     def buildProtocol(self, addr: IAddress | None) -> ViewerChannel:
         """Return the channel of a new connection."""
-        return ViewerChannel(self._store, self._numbers, self._peers)
+        return ViewerChannel(self._store, self._numbers, self._peers, self._plane)

@@ -6,6 +6,7 @@ are closed when it goes on to the next file, and when it is done with the stream
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lttngnet.ctf.index import IndexEntry
@@ -45,12 +46,20 @@ class Extent:
     offset: int
     length: int
 
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Read them, at most so many at once. Raises OSError."""
+        end = self.offset + self.length
+        for start in range(self.offset, end, size):
+            yield self.reader.read(start, min(size, end - start))
+
 
 class MetadataPosition:
     """How much of a metadata stream a viewer has.
 
     After a rotation the whole metadata is sent to us anew, and then more: what a viewer has counts on.
     """
+
+    __slots__ = ("_file", "_reader", "_sent", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -105,6 +114,8 @@ class Position:
         stream: the stream.
         seek: where to begin.
     """
+
+    __slots__ = ("_data", "_entry", "_file", "_index", "stream")
 
     def __init__(self, stream: Stream, seek: Seek) -> None:
         self.stream = stream

@@ -30,7 +30,7 @@ from lttngnet.wire.viewer import (
     IndexStatus,
     Kind,
     Status,
-    StreamList,
+    StreamsHead,
     StreamsStatus,
 )
 
@@ -83,12 +83,14 @@ class Guest:
 
     Attributes:
         reply: sends an answer, and the bytes of a file behind it.
+        reply_in_pieces: sends an answer piece by piece; empty ones are pauses.
         hang_up: closes the connection and says why in the log.
         viewing: what the viewer sees.
         numbers: gives viewers theirs.
     """
 
     reply: Callable[[Answer | SessionList, Extent | None], None]
+    reply_in_pieces: Callable[[Iterator[bytes]], None]
     hang_up: Callable[[str], None]
     viewing: Viewing
     numbers: Iterator[int]
@@ -140,16 +142,16 @@ def list_sessions(viewer: LiveViewer, guest: Guest) -> None:
 
 def attach(viewer: LiveViewer, guest: Guest, question: wire.Attach) -> None:
     """Attach to a session, or say why not."""
-    answer = guest.viewing.attach(question)
-    guest.reply(answer, None)
-    if answer.status == AttachStatus.OK:
+    status, pieces = guest.viewing.attach(question)
+    guest.reply_in_pieces(pieces)
+    if status is AttachStatus.OK:
         viewer._attached()
 
 
 @connected.upon(LiveViewer.attach).loop()
 def attach_too_early(viewer: LiveViewer, guest: Guest, question: wire.Attach) -> None:
     """Refuse: CREATE_SESSION comes first."""
-    guest.reply(StreamList(AttachStatus.NO_VIEWER_SESSION), None)
+    guest.reply(StreamsHead(AttachStatus.NO_VIEWER_SESSION), None)
 
 
 @attached.upon(LiveViewer.detach).loop()
@@ -175,7 +177,7 @@ def detach_too_early(viewer: LiveViewer, guest: Guest, question: wire.Detach) ->
 @attached.upon(LiveViewer.new_streams).loop()
 def new_streams(viewer: LiveViewer, guest: Guest, question: wire.GetNewStreams) -> None:
     """Tell of new streams."""
-    guest.reply(guest.viewing.new_streams(question), None)
+    guest.reply_in_pieces(guest.viewing.new_streams(question))
 
 
 @attached.upon(LiveViewer.next_index).loop()
@@ -198,7 +200,7 @@ def metadata(viewer: LiveViewer, guest: Guest, question: wire.GetMetadata) -> No
 
 def no_streams(viewer: LiveViewer, guest: Guest, question: wire.GetNewStreams) -> None:
     """Refuse: the viewer is attached to no session."""
-    guest.reply(StreamList(StreamsStatus.ERROR), None)
+    guest.reply(StreamsHead(StreamsStatus.ERROR), None)
 
 
 def no_index(viewer: LiveViewer, guest: Guest, question: wire.GetNextIndex) -> None:

@@ -4,15 +4,14 @@ Any number of viewers may be attached to a session. Attachments keep what they n
 streams, so that these can be read to the end after their producer has left.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from errno import EMFILE, ENFILE
 
 from lttngnet.log import Logger
+from lttngnet.relayd.attachment import Attachment
 from lttngnet.relayd.position import Extent, MetadataPosition, Position
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
-from lttngnet.relayd.store.stream import Stream
-from lttngnet.relayd.store.trace import Trace
 from lttngnet.wire import viewer as wire
 from lttngnet.wire.listing import SessionList, SessionRecord
 from lttngnet.wire.viewer import (
@@ -26,93 +25,16 @@ from lttngnet.wire.viewer import (
     PacketHead,
     PacketStatus,
     Seek,
-    StreamList,
-    StreamRecord,
+    StreamsHead,
     StreamsStatus,
 )
 
 CTF2 = 2  # trace format of a session; viewers below CTF2_SINCE cannot read it
 CTF2_SINCE = 15
 LENGTH_LIMIT = 1 << 31  # bytes of a packet; nobody has ring buffers of that size
-UNTOLD_LIMIT = 4096  # streams that closed before a viewer asked for new streams
 
 NO_PACKET = PacketHead(PacketStatus.ERROR)
 NO_METADATA = MetadataHead(0, MetadataStatus.ERROR)
-
-
-class Attachment:
-    """A session as a viewer sees it.
-
-    Args:
-        session: the session.
-        seek: where to begin in the streams that are there.
-        is_rotating: tells whether the session is between two trace chunks.
-    """
-
-    def __init__(self, session: Session, seek: Seek, is_rotating: Callable[[], bool]) -> None:
-        self.session = session
-        self.is_rotating = is_rotating
-        self.told: dict[int, Position | MetadataPosition] = {}
-        self._untold = [place(stream, seek) for stream in session.streams.values() if stream.published]
-        session.watchers.add(self)
-
-    def published(self, stream: Stream) -> None:
-        """See `Watcher`."""
-        self._untold.append(place(stream, Seek.BEGINNING))
-        if len(self._untold) > UNTOLD_LIMIT:
-            self._untold = [position for position in self._untold if not position.stream.is_closed]
-
-    @property
-    def has_new_streams(self) -> bool:
-        """Whether there are streams that the viewer may be told of."""
-        return any(position.stream.trace.is_described for position in self._untold)
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the producer has left and the viewer has read everything."""
-        return (
-            self.session.has_ended
-            and not self.has_new_streams
-            and all(position.is_finished for position in self.told.values() if isinstance(position, Position))
-        )
-
-    def tell(self) -> tuple[StreamRecord, ...]:
-        """Return the streams that the viewer was not told of; it may ask for them from now on."""
-        new = [position for position in self._untold if position.stream.trace.is_described]
-        self._untold = [position for position in self._untold if not position.stream.trace.is_described]
-        self.told |= {position.stream.handle: position for position in new}
-        return tuple(record(position.stream) for position in new)
-
-    def flags(self, trace: Trace) -> Flags:
-        """Return what the viewer should ask for before it reads more of that trace."""
-        metadata = None if trace.metadata is None else self.told.get(trace.metadata)
-        is_due = isinstance(metadata, MetadataPosition) and metadata.is_due
-        return (Flags.NEW_METADATA if is_due else Flags.NONE) | (
-            Flags.NEW_STREAMS if self.has_new_streams else Flags.NONE
-        )
-
-    def forget(self, position: Position | MetadataPosition) -> None:
-        """The viewer is done with a stream."""
-        position.close()
-        del self.told[position.stream.handle]
-
-    def leave(self) -> None:
-        """Detach the viewer."""
-        self.session.watchers.discard(self)
-        for position in list(self.told.values()):
-            self.forget(position)
-
-
-def place(stream: Stream, seek: Seek) -> Position | MetadataPosition:
-    """Return where a viewer begins in a stream; metadata is always needed from its beginning."""
-    return MetadataPosition(stream) if stream.is_metadata else Position(stream, seek)
-
-
-def record(stream: Stream) -> StreamRecord:
-    """Return a stream as viewers are told of it; names longer than the field are cut."""
-    path = wire.clip(str(stream.path), wire.PATH_WIDTH)
-    channel = wire.clip(stream.name, wire.CHANNEL_WIDTH)
-    return StreamRecord(stream.handle, stream.trace.number, stream.is_metadata, path, channel)
 
 
 class Viewing:
@@ -149,27 +71,27 @@ class Viewing:
             self.minor,
         )
 
-    def attach(self, question: wire.Attach) -> StreamList:
-        """Attach to a session, and tell its streams: while it rotates none, they are new ones later."""
+    def attach(self, question: wire.Attach) -> tuple[AttachStatus, Iterator[bytes]]:
+        """Attach to a session; return the answer in pieces, as `Attachment` gives it."""
         session = self._store.sessions.get(question.session)
         if question.session in self._attachments:
-            return StreamList(AttachStatus.ALREADY)
+            return refused(AttachStatus.ALREADY)
         if session is None or not self._may_see(session):
-            return StreamList(AttachStatus.UNKNOWN)
+            return refused(AttachStatus.UNKNOWN)
         if not session.facts.live_timer:
-            return StreamList(AttachStatus.NOT_LIVE)
+            return refused(AttachStatus.NOT_LIVE)
         if question.seek not in (Seek.BEGINNING, Seek.LAST):
-            return StreamList(AttachStatus.SEEK_ERROR)
+            return refused(AttachStatus.SEEK_ERROR)
         tracing = session.facts.tracing
         attachment = Attachment(session, Seek(question.seek), lambda: self._store.is_rotating(tracing))
         self._attachments[question.session] = attachment
-        return StreamList(AttachStatus.OK, () if attachment.is_rotating() else attachment.tell())
+        return AttachStatus.OK, attachment.attached(AttachStatus.OK)
 
     def detach(self, question: wire.Detach) -> DetachStatus:
         """Detach from a session."""
         attachment = self._attachments.pop(question.session, None)
         if attachment is not None:
-            attachment.leave()
+            self._store.rounds.do(attachment.leave())
             return DetachStatus.OK
         return DetachStatus.NOT_ATTACHED if self.knows(question.session) else DetachStatus.UNKNOWN
 
@@ -177,16 +99,12 @@ class Viewing:
         """Tell whether there is such a session."""
         return session in self._store.sessions
 
-    def new_streams(self, question: wire.GetNewStreams) -> StreamList:
-        """Tell the streams that came since the viewer was told of any."""
+    def new_streams(self, question: wire.GetNewStreams) -> Iterator[bytes]:
+        """Tell the streams that came since the viewer was told of any, in pieces."""
         attachment = self._attachments.get(question.session)
         if attachment is None:
-            return StreamList(StreamsStatus.ERROR)
-        if attachment.is_rotating():
-            return StreamList(StreamsStatus.NONE)
-        if attachment.is_finished:
-            return StreamList(StreamsStatus.HUNG_UP)
-        return StreamList(StreamsStatus.OK, attachment.tell())
+            return iter([StreamsHead(StreamsStatus.ERROR).pack()])
+        return attachment.new_streams()
 
     def next_index(self, question: wire.GetNextIndex) -> NextIndex:
         """Tell of the next packet of a stream."""
@@ -241,7 +159,7 @@ class Viewing:
     def leave(self) -> None:
         """Detach from every session: the viewer is gone."""
         for attachment in self._attachments.values():
-            attachment.leave()
+            self._store.rounds.do(attachment.leave())
         self._attachments.clear()
 
     def _may_see(self, session: Session) -> bool:
@@ -267,6 +185,11 @@ class Viewing:
         self.log.error(
             "A viewer cannot read stream {stream}: {problem}", stream=position.stream.handle, problem=problem
         )
+
+
+def refused(status: AttachStatus) -> tuple[AttachStatus, Iterator[bytes]]:
+    """Return why a viewer is not attached."""
+    return status, iter([StreamsHead(status).pack()])
 
 
 def index(status: IndexStatus, flags: Flags = Flags.NONE) -> NextIndex:

@@ -271,32 +271,34 @@ class StreamRecord(Message):
     channel: Annotated[str, "255s"]
 
 
-class _Counted(Message):
+class StreamsHead(Message):
+    """Answer to ATTACH_SESSION and GET_NEW_STREAMS; as many `StreamRecord` follow."""
+
     status: U32
-    count: U32
+    count: U32 = 0
 
 
 @dataclass(frozen=True)
 class StreamList:
-    """Answer to ATTACH_SESSION and GET_NEW_STREAMS."""
+    """Answer to ATTACH_SESSION and GET_NEW_STREAMS, as a whole."""
 
     status: int
     streams: tuple[StreamRecord, ...] = ()
 
     def pack(self) -> bytes:
         """Return the bytes of the answer."""
-        head = _Counted(self.status, len(self.streams)).pack()
+        head = StreamsHead(self.status, len(self.streams)).pack()
         return head + b"".join(stream.pack() for stream in self.streams)
 
     @classmethod
     def unpack(cls, data: Buffer) -> Self:
         """Make the answer from its bytes. Raises WireError."""
-        head, size = _Counted.unpack(data), StreamRecord.layout.size
+        head, size = StreamsHead.unpack(data), StreamRecord.layout.size
         starts = range(head.layout.size, head.layout.size + head.count * size, size)
         return cls(head.status, tuple(StreamRecord.unpack(data[start:]) for start in starts))
 
 
-Answer = Connect | Status | NextIndex | PacketHead | MetadataHead | StreamList
+Answer = Connect | Status | NextIndex | PacketHead | MetadataHead | StreamsHead
 
 
 def clip(text: str, width: int) -> str:

@@ -7,9 +7,10 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.relayd import viewing
+from lttngnet.relayd import attachment
 from lttngnet.relayd.live import PIECE
 from lttngnet.relayd.store.store import CHUNKS_SINCE
+from lttngnet.relayd.turns import TURN
 from lttngnet.wire import viewer as wire
 from lttngnet.wire.relay import NO_SEQUENCE, CloseCommand, Command, MetadataHeader, command
 from lttngnet.wire.viewer import (
@@ -24,6 +25,7 @@ from lttngnet.wire.viewer import (
     StreamsStatus,
     request,
 )
+from tests.relayd.hostility import WatchedRelay
 from tests.relayd.replaying import Relay, open_files, utc
 from tests.relayd.talking import Client
 from tests.relayd.watching import Viewer
@@ -208,7 +210,7 @@ class StreamTests(LiveCase):
 
     def test_streams_that_are_never_asked_for(self):
         """Those that are closed are forgotten at some point, those that are open never."""
-        self.patch(viewing, "UNTOLD_LIMIT", 4)
+        self.patch(attachment, "UNTOLD_LIMIT", 4)
         self.begin()
         viewer = self.viewer()
         streams = []
@@ -217,9 +219,28 @@ class StreamTests(LiveCase):
             self.publish()
             if number != 1:
                 self.client.finish(streams[-2], NO_SEQUENCE)
-        self.assertEqual(
-            viewer.new(), (StreamsStatus.OK, [stream for stream in streams if stream not in (3, 7)])
-        )
+        self.assertEqual(viewer.new(), (StreamsStatus.OK, [stream for stream in streams if stream != 3]))
+
+    def test_many_streams_are_told_in_turns(self):
+        self.relay = WatchedRelay(self.mktemp())
+        self.client = Client(self.relay)
+        self.begin()
+        streams = [DATA, METADATA, *(self.client.add(f"more_{number}") for number in range(40))]
+        self.publish()
+        viewer, other = (Viewer(self.relay).ready() for _ in range(2))
+        transport = viewer.connection.transport
+        transport.clear()
+        self.relay.clock.step = TURN / 2
+        self.assertEqual(viewer.ask(wire.Attach(1, 0, Seek.BEGINNING)), b"")
+        self.assertEqual(len(other.list()), 1)
+        self.relay.settle()
+        answer = wire.StreamList.unpack(transport.value())
+        self.assertEqual([stream.stream for stream in answer.streams], streams)
+        self.relay.clock.step = 0.0
+        self.assertEqual(viewer.told(streams[-1]), (RETRY, NEW_METADATA))
+        for connection in (viewer.connection, other.connection, self.client.control, self.client.data):
+            connection.close()
+        self.assertEqual(self.relay.left_over(), {})
 
     def test_long_names(self):
         self.begin()

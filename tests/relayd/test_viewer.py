@@ -14,7 +14,7 @@ from lttngnet.wire.viewer import (
     IndexStatus,
     Kind,
     Status,
-    StreamList,
+    StreamsHead,
     StreamsStatus,
 )
 from tests.machines import WalkMixin, state_of
@@ -77,9 +77,9 @@ class FakeViewing(Viewing):
 
     def attach(self, question):
         if question.session > 2:
-            return StreamList(AttachStatus.UNKNOWN)
+            return AttachStatus.UNKNOWN, TOLD
         self.attached.add(question.session)
-        return StreamList(AttachStatus.OK)
+        return AttachStatus.OK, TOLD
 
     def detach(self, question):
         self.attached.discard(question.session)
@@ -104,7 +104,7 @@ class FakeViewing(Viewing):
 class Peer:
     def __init__(self):
         self.replies, self.said, self.viewing = [], [], FakeViewing()
-        self.viewer = live_viewer(Guest(self.reply, self.hang_up, self.viewing, count(1)))
+        self.viewer = live_viewer(Guest(self.reply, self.reply, self.hang_up, self.viewing, count(1)))
 
     def reply(self, answer, body=None):
         self.replies.append(answer)
@@ -134,7 +134,7 @@ class WalkTests(WalkMixin, SynchronousTestCase):
     def test_before_the_viewer_session(self):
         for state, name, answer in (
             ("connected", "create_session", Status(1)),
-            ("connected", "attach", StreamList(AttachStatus.NO_VIEWER_SESSION)),
+            ("connected", "attach", StreamsHead(AttachStatus.NO_VIEWER_SESSION)),
             ("connected", "detach", Status(DetachStatus.NOT_ATTACHED)),
             ("ready", "create_session", Status(2)),
             ("attached", "create_session", Status(2)),
@@ -145,7 +145,7 @@ class WalkTests(WalkMixin, SynchronousTestCase):
         for state in ("connected", "ready"):
             for name, answer in (
                 ("list_sessions", SessionList((), 4)),
-                ("new_streams", StreamList(StreamsStatus.ERROR)),
+                ("new_streams", StreamsHead(StreamsStatus.ERROR)),
                 ("next_index", index(IndexStatus.ERROR)),
                 ("packet", NO_PACKET),
                 ("metadata", NO_METADATA),

@@ -161,15 +161,17 @@ class Producer:
 
     SESSIOND = UUID(int=9)
 
-    def __init__(self, daemon, name, streams=2, data=True):
+    def __init__(self, daemon, name, streams=2, data=True, live_timer=0):
         self.sent = 0  # packets of a stream, for who counts them
         self.control = daemon.connect()
-        wanted = wire.CreateSession(name, "vm", sessiond=self.SESSIOND, created=CREATED)
+        wanted = wire.CreateSession(
+            name, "vm", live_timer=live_timer, sessiond=self.SESSIOND, created=CREATED
+        )
         chunk = wire.CreateTraceChunk(0, CREATED)
         answer = self.control.ask(
             HELLO + command(Command.CREATE_SESSION, wanted.pack(13)), 8 + wire.SessionCreated.head.size
         )
-        length = wire.SessionCreated.head.unpack(answer[8:])[2]
+        self.number, _, length = wire.SessionCreated.head.unpack(answer[8:])
         self.path = self.control.read(length).rstrip(b"\0").decode()
         self.control.ask(command(Command.CREATE_TRACE_CHUNK, chunk.pack()), 4)
         names = [f"chan_{number}" for number in range(streams)] + ["metadata"]

@@ -9,6 +9,7 @@ import socket
 import time
 
 from lttngnet.wire import relay as wire
+from lttngnet.wire import viewer
 from lttngnet.wire.relay import CloseCommand, Command, command
 from tests.relayd.talking import CREATED, PATH, index, packet
 from tests.soak.running import HELLO, Bystander, Producer, scaled, until
@@ -224,4 +225,28 @@ class CrowdTests(WaitTestCase):
         for _ in range(streams // 500):
             producer.control.send(self.adding(500))
             producer.control.read(12 * 500)
+        producer.close()
+
+
+class ViewerTests(WaitTestCase):
+    def test_viewers_of_many_streams(self):
+        self.load(self.watch_many, 5000)
+        self.watch_children()
+        self.nobody_waited("3 viewers attach to 5,000 streams")
+        self.all_is_back(KEPT)
+
+    def watch_many(self, streams):
+        producer = Producer(self.daemon, "seen", streams, data=False, live_timer=1000)
+        producer.control.ask(command(Command.STREAMS_SENT), 4)
+        viewers = [self.daemon.connect("live") for _ in range(3)]
+        hello = [viewer.Connect(viewer.NO_SESSION, 2, 4, viewer.Kind.COMMAND), viewer.CreateSession()]
+        for peer in viewers:
+            peer.ask(b"".join(map(viewer.request, hello)), viewer.Connect.layout.size + 4)
+            peer.send(viewer.request(viewer.Attach(producer.number, 0, viewer.Seek.BEGINNING)))
+        size = viewer.StreamRecord.layout.size * (streams + 1)
+        for peer in viewers:
+            head = viewer.StreamsHead.unpack(peer.read(viewer.StreamsHead.layout.size))
+            assert head == viewer.StreamsHead(viewer.AttachStatus.OK, streams + 1), head
+            assert len(peer.read(size)) == size
+            peer.close()
         producer.close()
