@@ -37,6 +37,7 @@ METADATA = "metadata"  # the name that makes a stream one
 POLL = 0.2  # seconds between two questions whether all has arrived
 PIECE = 1 << 20  # bytes of metadata to a command
 PATIENCE = 60.0  # seconds to wait until a chunk is where it stays
+MANY = 1 << 16  # files of a stream that are kept: where there is no limit, a genuine relay daemon crashes
 CLEARS_SINCE = 12  # minor version of the protocol
 
 
@@ -365,7 +366,8 @@ class RelaySink:
     async def _announce(self, stream: Stream) -> int:
         minor, limit = self.session.minor, stream.limit
         path = self.session.prefix + stream.path
-        wanted = AddStream(stream.name, path, limit.size, limit.count, self.chunks.current or 0)
+        count = limit.count or MANY if limit.size else 0
+        wanted = AddStream(stream.name, path, limit.size, count, self.chunks.current or 0)
         added = await self.control.demand(Command.ADD_STREAM, wanted.pack(minor), StreamAdded)
         return added.handle
 

@@ -11,6 +11,7 @@ from lttngnet.client import Code
 from tests.interop.genuine import Namespace, build_application, missing, tree, wait_until
 from tests.interop.ours import text_of
 from tests.interop.test_ust import NUMBER, Case
+from tests.interop.twins import PINNED
 
 UNAVAILABLE = missing()
 TICK = re.compile(r"demo:tick: .*\{ n = (\d+) \}")
@@ -142,6 +143,27 @@ class WhereverMixin:
         self.assertEqual([numbers(path) for path in await self.archived(2)], wanted)
         self.assertEqual(len(list(self.traces.rglob("metadata"))), 2)
 
+    async def test_files_that_give_way(self):
+        sizes = {"subbuf_size": 4096, "num_subbuf": 8, "tracefile_size": 8192}
+        session = await self.session(**sizes, tracefile_count=3)
+        await session.enable_channel("userspace", "all", **sizes)
+        await session.enable_events("userspace", ["steps:step"], channel="c")
+        await session.enable_events("userspace", ["steps:warning"], channel="all")
+        await session.start()
+        running = self.steps()
+        for _ in range(60):
+            running.step(100)
+        await session.stop()
+        await session.destroy()
+        (trace,) = (path.parent for path in self.traces.rglob("metadata"))
+        files = [path.name for path in trace.iterdir() if path.is_file() and path.stat().st_size]
+        self.assertLessEqual({name.rpartition("_")[2] for name in files if name[0] == "c"}, set("012"))
+        self.assertIn("3", {name.rpartition("_")[2] for name in files if name.startswith("all_")})
+        events = self.read()
+        self.assertEqual(events["steps:warning"], list(range(6000)))
+        self.assertIn(5999, events["steps:step"])
+        self.assertLess(len(events["steps:step"]), 4000)
+
     async def test_of_other_domains(self):
         """Log records: a program whose stream has nothing in it does not keep a chunk from its archive."""
         session = await (await self.client()).create("s1", self.output("s1"))
@@ -228,33 +250,61 @@ STEPS = ("tick", "rotate", "tick", "rotate", "tick", "stop", "rotate", "start", 
 class LayoutTests(Case):
     """What lies in a folder is what a genuine session daemon leaves there."""
 
-    async def ours(self, name, steps):
-        session = await self.session(name)
+    async def ours(self, name, steps, **options):
+        session = await self.session(name, **options)
         await session.enable_events("userspace", ["demo:tick"], channel="c")
         await session.start()
         for step in steps:
             if step == "tick":
-                self.space.run(self.application, 5)
+                self.space.run(*PINNED, self.application, self.ticks)
             else:
                 await getattr(session, step)()
         return session
 
-    def genuine(self, space, name, steps):
+    def genuine(self, space, name, steps, *options):
         lttng = ("lttng", "--no-sessiond")
         space.run(*lttng, "create", name, "-o", space.folder / name)
-        space.run(*lttng, "enable-channel", "-u", "c")
+        space.run(*lttng, "enable-channel", "-u", "c", *options)
         space.run(*lttng, "enable-event", "-u", "-c", "c", "demo:tick")
         space.run(*lttng, "start")
         for step in steps:
-            space.run(*((self.application, 5) if step == "tick" else (*lttng, step)))
+            space.run(*((*PINNED, self.application, self.ticks) if step == "tick" else (*lttng, step)))
 
-    async def test_folders(self):
+    ticks = 5
+
+    def setUp(self):
+        super().setUp()
         self.application = build_application(self.folder)
+
+    def genuine_daemon(self):
         place = self.folder / "genuine"
         place.mkdir()
         space = Namespace(place)
         self.addCleanup(space.close)
         space.start_genuine_sessiond()
+        return space
+
+    async def test_limited_files(self):
+        self.ticks = 3000
+        space = self.genuine_daemon()
+        for name, count in (("limited", 2), ("all", 0)):
+            sizes = {"subbuf_size": 4096, "num_subbuf": 32, "tracefile_size": 8192, "tracefile_count": count}
+            session = await self.ours(name, ("tick", "stop"), **sizes)
+            words = [f"--{option.replace('_', '-')}={value}" for option, value in sizes.items() if value]
+            self.genuine(space, name, ("tick", "stop"), *words)
+            await session.destroy()
+            space.run("lttng", "--no-sessiond", "destroy", name)
+            self.assertEqual(self.sizes(self.traces / name), self.sizes(space.folder / name))
+
+    def sizes(self, folder):
+        """Return the size of each trace file of the CPU on which there are events."""
+        return {
+            path.name: path.stat().st_size for path in folder.rglob(f"c_{PINNED[-1]}_*") if path.is_file()
+        }
+
+    async def test_folders(self):
+        space = self.genuine_daemon()
+        place = space.folder
         for count in (1, 2, 4, 6, 7, 8, len(STEPS)):
             name, steps = f"s{count}", STEPS[:count]
             session = await self.ours(name, steps)

@@ -43,7 +43,7 @@ class FolderSink:
         self._folder = folder
         self._files = []
 
-    async def add_stream(self, path, name):
+    async def add_stream(self, path, name, limit=None):
         file = self._folder / path / name
         file.parent.mkdir(exist_ok=True)
         self._files.append(file.open("wb", buffering=0))

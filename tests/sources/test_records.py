@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from lttngnet.ctf.builder import PacketBuilder
+from lttngnet.ctf.packet import UNLIMITED
 from lttngnet.interfaces import IPacketSource
 from lttngnet.sources.program import PACKET_LIMIT
 from lttngnet.sources.records import FLUSH_PERIOD, RecordsSource
@@ -30,8 +31,10 @@ class MemorySink:
         self.packets = []
         self.metadata = b""
         self.gates = []
+        self.limits = []
 
-    async def add_stream(self, path, name):
+    async def add_stream(self, path, name, limit=UNLIMITED):
+        self.limits.append(limit)
         self.said.append(f"{path}/{name}")
         for gate in self.gates:
             await gate

@@ -6,13 +6,14 @@ written to tracefs is written in a thread: it blocks for up to a third of a seco
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, get_args
 from urllib.parse import quote
 
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
+from lttngnet.ctf.packet import UNLIMITED, Limit
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
 from lttngnet.log import Logger
@@ -24,6 +25,7 @@ ALL = "*"
 _PATIENCE = (0.02, 0.1, 0.5)
 """Seconds to wait, again and again, until a consumer process that was killed has let go of an instance."""
 _BUFFER_OPTIONS = frozenset(("overwrite", "subbuf_size", "num_subbuf"))
+_CHANNEL_OPTIONS = _BUFFER_OPTIONS | {"tracefile_size", "tracefile_count"}
 _EVENT_OPTIONS = _BUFFER_OPTIONS | {"all", "kind"}
 
 RunInThread = Callable[..., Awaitable[Any]]
@@ -46,6 +48,7 @@ class KernelChannel:
 
     name: str
     instance: Instance
+    limit: Limit = UNLIMITED
     wishes: dict[Wish, frozenset[KernelEvent]] = field(default_factory=dict)
 
     @property
@@ -95,11 +98,16 @@ class KernelDomain(Plain):
         return [str(wish) for wish in wishes]
 
     async def enable_channel(self, channel: str, options: dict[str, Any]) -> None:
-        """See `IDomain`: the options that it has are those of a channel in `enable_events`."""
-        _refuse_others(options, _BUFFER_OPTIONS)
+        """See `IDomain`: the options are those of `enable_events`, and the limit of trace files."""
+        _refuse_others(options, _CHANNEL_OPTIONS)
+        limit = Limit(options.get("tracefile_size") or 0, options.get("tracefile_count") or 0)
+        if limit.count and not limit.size:
+            raise CommandError(Code.INVALID, "--tracefile-count needs a --tracefile-size as well")
         if channel in self._channels:
             raise CommandError(Code.KERNEL_CHANNEL_FAIL, f"there is a kernel channel {channel} already")
-        await self._work(Code.KERNEL_CHANNEL_FAIL, self._add_channel, channel, _buffer_options(options))
+        await self._work(
+            Code.KERNEL_CHANNEL_FAIL, self._add_channel, channel, _buffer_options(options), limit
+        )
 
     async def disable_events(self, channel: str, names: Sequence[str]) -> list[str]:
         """See `IDomain`; names are those that were enabled."""
@@ -123,7 +131,11 @@ class KernelDomain(Plain):
         """See `IDomain`."""
         if self._channels:
             channels = [
-                {"name": channel.name, "instance": str(channel.instance.path)}
+                {
+                    "name": channel.name,
+                    "instance": str(channel.instance.path),
+                    "limit": astuple(channel.limit),
+                }
                 for channel in self._channels.values()
             ]
             config = {"events": str(self._mounted().events), "session": self._session, "channels": channels}
@@ -189,8 +201,10 @@ class KernelDomain(Plain):
             raise
         self._channels[name] = channel
 
-    def _add_channel(self, name: str, options: BufferOptions) -> None:
-        self._channels[name] = self._make_channel(self._mounted(), name, options)
+    def _add_channel(self, name: str, options: BufferOptions, limit: Limit) -> None:
+        channel = self._make_channel(self._mounted(), name, options)
+        channel.limit = limit
+        self._channels[name] = channel
 
     def _grant(self, catalogue: Catalogue, wish: Wish) -> frozenset[KernelEvent]:
         events = catalogue.select(wish.name, wish.which)

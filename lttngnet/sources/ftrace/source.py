@@ -6,7 +6,7 @@ less than was asked for: whoever chases a live writer gets his events in ever sm
 else. While the sink is busy nothing is read: the ring buffer takes what it can, the kernel counts the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from socket import gethostname
 from typing import Any, Self
@@ -18,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lttngnet.ctf.packet import Packet, Silence
+from lttngnet.ctf.packet import UNLIMITED, Limit, Packet, Silence
 from lttngnet.ctf.tsdl import clock_offset
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
@@ -90,7 +90,9 @@ class KernelSource:
         hostname: str | None,
         reactor: Any,  # IReactorFDSet, IReactorTime
         convert: Converter = convert,
+        limits: Mapping[str, Limit] | None = None,  # by channel
     ) -> None:
+        self._limits = limits or {}
         self._formats = formats
         self._channels = channels
         self._session = session
@@ -113,7 +115,7 @@ class KernelSource:
         """Make a source of what `lttngnet.sessiond.domains.kernel.KernelDomain` says.
 
         That is ``{"events": folder of the format files, "channels": [{"name": …, "instance": folder}],
-        "session": …, "hostname": … or absent}``.
+        "session": …, "hostname": … or absent}``. A channel may also have ``limit``, that of its files.
         """
         return cls(
             Formats(Path(config["events"])),
@@ -121,6 +123,11 @@ class KernelSource:
             config["session"],
             config.get("hostname"),
             reactor,
+            limits={
+                channel["name"]: Limit(*channel["limit"])
+                for channel in config["channels"]
+                if "limit" in channel
+            },
         )
 
     async def start(self, sink: Any) -> None:
@@ -207,7 +214,8 @@ class KernelSource:
             buffer = ReadBuffer(instance.subbuffer_size)
             channel = Channel(instance, trace, stream_class, classes, buffer, self._convert)
             for cpu in instance.cpus:
-                number = await self._sink.add_stream(self.path, f"{name}_{cpu}")
+                limit = self._limits.get(name, UNLIMITED)
+                number = await self._sink.add_stream(self.path, f"{name}_{cpu}", limit)
                 self._streams.append(CpuStream(channel, cpu, number))
         self._watchers = [Watcher(stream, self._readable) for stream in self._streams]
         self._metadata = await self._sink.add_stream(self.path, "metadata")

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
+from lttngnet.ctf.packet import Limit
 from lttngnet.sources.ust.buffers import Channel, Options, Stream
 from lttngnet.sources.ust.library import Library
 from lttngnet.sources.ust.reader import Flow, Reader
@@ -69,8 +70,9 @@ class Trace:
         """Make it known to the sink, and write the metadata."""
         sink, readers = flow.sink, []
         for channel in self.channels:
+            limit = Limit(channel.options.tracefile_size, channel.options.tracefile_count)
             for stream in channel.streams:
-                number = await sink.add_stream(self.path, f"{channel.options.name}_{stream.cpu}")
+                number = await sink.add_stream(self.path, f"{channel.options.name}_{stream.cpu}", limit)
                 readers.append(Reader(stream, channel.options, number, flow))
         self._metadata = await sink.add_stream(self.path, "metadata")
         await sink.publish()

@@ -197,9 +197,17 @@ class KernelDomainTests(SynchronousTestCase):
         config = {
             "events": str(self.tracefs.root / "events"),
             "session": "s1",
-            "channels": [{"name": "channel0", "instance": str(self.tracefs.instances[0])}],
+            "channels": [{"name": "channel0", "instance": str(self.tracefs.instances[0]), "limit": (0, 0)}],
         }
         self.assertEqual(courier.added, [("kernel", config)])
+
+    def test_limits_of_files(self):
+        limits = {"tracefile_size": 4096, "tracefile_count": 3}
+        self.do(self.domain.enable_channel("limited", limits))
+        courier = MemoryCourier()
+        self.do(self.domain.attach(courier))
+        self.assertEqual(courier.added[0][1]["channels"][0]["limit"], (4096, 3))
+        self.refused(self.domain.enable_channel("c", {"tracefile_count": 3}), Code.INVALID)
 
     def test_nothing_to_attach(self):
         courier = MemoryCourier()

@@ -11,6 +11,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from lttngnet.ctf.packet import UNLIMITED, Limit
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.sources.ust.buffers import HEADER
@@ -98,6 +99,11 @@ class UstSourceTests(SynchronousTestCase):
 
     def test_interface(self):
         verifyObject(IPacketSource, self.source)
+
+    def test_limits_of_files(self):
+        self.make(0, channel(tracefile_size=PAGE, tracefile_count=3))
+        self.start()
+        self.assertEqual(self.sink.limits, [*self.cpus * [Limit(PAGE, 3)], UNLIMITED])
 
     def test_what_applications_get(self):
         answer, given = self.make(0, channel(), channel("other", 1, subbuf_size=4 * PAGE))
@@ -341,7 +347,7 @@ class UstSourceTests(SynchronousTestCase):
         self.start()
         before = open_files()
 
-        async def fail(path, name):
+        async def fail(path, name, limit):
             raise OSError("made up")
 
         self.sink.add_stream = fail

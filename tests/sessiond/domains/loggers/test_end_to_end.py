@@ -42,7 +42,7 @@ class FolderSink:
         self.files = []
         self.discarded = {}
 
-    async def add_stream(self, path, name):
+    async def add_stream(self, path, name, limit=None):
         trace = self.folder / path
         trace.mkdir(exist_ok=True)
         self.files.append((trace / name).open("wb", buffering=0))
