@@ -203,4 +203,7 @@ class IDomain(Interface):
         """Take down all that was set up, as if the session had never been."""
 
     def describe() -> dict[str, Any]:
-        """Return what was asked for: ``{"channels": [{"name": …, "events": […]}]}``."""
+        """Return what was asked for: ``{"channels": [{"name": …, "events": […]}]}``.
+
+        A channel also tells ``sources``, if it is not carried by the one with the domain's name: their kinds.
+        """

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from lttngnet.cli import listing
+
 Facts = dict[str, Any]
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -62,11 +64,7 @@ def details(facts: Facts) -> Iterator[str]:
         yield f"    Problem: {facts['problem']}"
     for domain in facts["domains"]:
         yield ""
-        yield f"Domain {domain['name']}"
-        yield from others(domain, "name", "channels")
-        for channel in domain["channels"]:
-            yield f"    Channel {channel['name']}"
-            yield from (f"        {_event(event)}" for event in channel["events"])
+        yield from listing.domain(domain)
 
 
 def _rotation(facts: Facts) -> str:
@@ -102,8 +100,3 @@ def others(facts: Facts, *told: str) -> Iterator[str]:
     for key, value in facts.items():
         if key not in told and value not in ("", None):
             yield f"    {key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
-
-
-def _event(event: Facts) -> str:
-    extra = ", ".join(f"{key}: {value}" for key, value in event.items() if key != "name" and value)
-    return f"{event['name']} ({extra})" if extra else str(event["name"])

@@ -1,15 +1,12 @@
 """What a session traces: its domains, which of them a consumer carries, and which record."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
 from lttngnet.sessiond.consumers import ConsumerProcess
-from lttngnet.sources.tally import Tally
-
-_NOTHING = asdict(Tally())
+from lttngnet.sources.tally import total
 
 Maker = Callable[[str, Callable[[str], Any]], Any]
 """Makes an `IDomain` of the name of a session, and of what gives that session's domain of a name."""
@@ -124,17 +121,16 @@ class Recording:
         """Return what each domain tells of itself, with the counters of each channel as its ``facts``.
 
         Args:
-            counted: the counters of channels, by the names of domain and channel; none are zero.
+            counted: the counters of channels, by the kind of the source and the name of the channel.
         """
         domains = []
         for domain in self.used():
             facts = domain.describe()
-            known = counted.get(domain.name, {})
-            channels = [
-                channel | {"facts": dict(known.get(channel["name"], _NOTHING))}
-                for channel in facts["channels"]
-            ]
-            domains.append({"name": domain.name, **facts, "channels": channels})
+            for channel in facts["channels"]:
+                kinds = channel.pop("sources", [domain.name])
+                known = (counted.get(kind, {}).get(channel["name"], {}) for kind in kinds)
+                channel["facts"] = total(known)
+            domains.append({"name": domain.name, **facts})
         return domains
 
     async def _each(self, domains: Iterable[Any], what: str) -> None:

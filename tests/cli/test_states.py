@@ -6,6 +6,7 @@ from lttngnet.errors import Code, CommandError
 from tests.cli.terminal import TerminalCase
 from tests.fake_daemon import facts
 
+NOTHING = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0}
 BUSY = facts(
     state="active",
     muted=True,
@@ -17,12 +18,21 @@ BUSY = facts(
     domains=[
         {
             "name": "kernel",
-            "channels": [{"name": "channel0", "events": [{"name": "sched_switch", "kind": "tracepoint"}]}],
+            "channels": [
+                {
+                    "name": "channel0",
+                    "events": [
+                        {"name": "sched_switch", "kind": "tracepoint"},
+                        {"name": "irq", "kind": "all"},
+                    ],
+                    "facts": NOTHING | {"discarded": 1},
+                }
+            ],
         },
         {
             "name": "python",
             "applications": 3,
-            "channels": [{"name": "channel0", "events": [{"name": "*", "loglevel": None}]}],
+            "channels": [{"name": "lttng_python_channel", "events": [{"name": "*", "loglevel": None}]}],
         },
     ],
     facts={"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1, "lost": 0},
@@ -35,13 +45,19 @@ Tracing session session1 (tcp4://192.168.1.10:5342/ [data: 5343]) [active, consu
     Problem: the disk of the relay daemon is full
 
 Domain kernel
-    Channel channel0
-        sched_switch (kind: tracepoint)
+
+    Channel channel0 [enabled]
+        Discarded events:  1
+        Events:
+            sched_switch (type: tracepoint) [enabled]
+            irq [enabled]
 
 Domain python
-    applications: 3
-    Channel channel0
-        *
+    Applications:      3
+
+    Channel lttng_python_channel [enabled]
+        Events:
+            * [enabled]
 """
 
 

@@ -11,6 +11,7 @@ from lttngnet.interfaces import ICourier, IDomain
 from lttngnet.sessiond.domains.loggers.kinds import Kind
 from lttngnet.sessiond.domains.loggers.rules import LoggerRule, rules
 from lttngnet.sessiond.domains.plain import Plain
+from lttngnet.sessiond.domains.ust.traces import KIND as USERSPACE
 
 
 class Recorder(Protocol):
@@ -124,7 +125,8 @@ class LoggerDomain(Plain):
     def describe(self) -> dict[str, Any]:
         """See `IDomain`; also how many programs of each sort are there."""
         events = [rule.describe(self._kind) for rule in self._rules]
-        channels = [{"name": self._kind.channel, "events": events}] if events else []
+        channel = {"name": self._kind.channel, "events": events, "sources": [self.name, USERSPACE]}
+        channels = [channel] if events else []
         return {"channels": channels} | {
             name: fact for recorder in self._recorders for name, fact in recorder.describe().items()
         }

@@ -47,12 +47,13 @@ class Channel:
     bytecode: dict[Rule, Bytecode] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """Return it in the words of ``enable-channel`` and ``enable-event``."""
+        """Return it in the words of ``enable-channel`` and ``enable-event``; ``lent``: by `Channels.lend`."""
         limits = {name: getattr(self.attributes, name) for name in Attributes.__slots__}
         rules = {} if self.is_lent else self.rules  # those are the other domain's
         return {
             "name": self.name,
             "enabled": self.enabled,
+            "lent": self.is_lent,
             **limits,
             "contexts": list(self.contexts),
             "events": [rule.describe() | {"enabled": enabled} for rule, enabled in rules.items()],

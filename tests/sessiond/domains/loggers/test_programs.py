@@ -150,6 +150,7 @@ class PythonDomainTests(DomainTestCase):
                 "channels": [
                     {
                         "name": "lttng_python_channel",
+                        "sources": ["python", "userspace"],
                         "events": [
                             everything,
                             everything | {"name": "shop", "loglevel": "INFO"},
