@@ -6,6 +6,7 @@ from unittest import skipUnless
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.interop.genuine import missing
+from tests.interop.test_agents import lacks_python
 
 
 class ToolTests(SynchronousTestCase):
@@ -14,3 +15,4 @@ class ToolTests(SynchronousTestCase):
     )
     def test_nothing_is_missing(self):
         self.assertIsNone(missing())
+        self.assertIsNone(lacks_python())
