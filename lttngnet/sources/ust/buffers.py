@@ -92,6 +92,7 @@ class Stream:
         size: bytes of its memory.
         discarded: events for which there was no room, as far as packets have told of it.
         lost: packets that were overwritten before they were read.
+        is_closed: whether it is: there is nothing to get then, to flush, or to be woken for.
     """
 
     def __init__(self, library: Library, pointer: Any, cpu: int, size: int) -> None:
@@ -99,6 +100,7 @@ class Stream:
         self.size = size
         self.discarded = 0
         self.lost = 0
+        self.is_closed = False
         self._library = library
         self._pointer = pointer
         self._next = 0  # sequence number
@@ -124,11 +126,15 @@ class Stream:
 
     def remind(self) -> None:
         """Have the pipe readable: there may be more than was read."""
+        if self.is_closed:
+            return
         with contextlib.suppress(BlockingIOError):  # it is full, thus readable
             os.write(self._wakeup, b"\0")
 
     def forget(self) -> None:
         """Empty the pipe. What is full by now has to be read after that, or `remind` called."""
+        if self.is_closed:
+            return
         with contextlib.suppress(BlockingIOError):
             os.read(self._wait, _PIPE_SIZE)
 
@@ -148,7 +154,8 @@ class Stream:
         Args:
             only_if_used: not an empty one.
         """
-        self._library.call("flush_buffer", self._pointer, int(only_if_used))
+        if not self.is_closed:
+            self._library.call("flush_buffer", self._pointer, int(only_if_used))
 
     def clear(self) -> None:
         """Drop all that is in the buffer."""
@@ -176,6 +183,7 @@ class Stream:
 
     def close(self) -> None:
         """Let go of the memory. Applications keep theirs, which nobody reads any more."""
+        self.is_closed = True
         self._get = self._put = _nothing  # a sink that fails has us closed while it is given a packet
         self._memory.release()
         pointer, self._pointer = self._pointer, None  # which the library is never called with

@@ -236,6 +236,23 @@ class UstSourceTests(SynchronousTestCase):
         self.read()
         self.assertEqual(self.source.facts()["packets"], 1)
 
+    def test_closed_by_the_sink_in_a_full_turn(self):
+        """Nothing is written to a pipe that is closed: the number may be somebody else's file by now."""
+        self.make(0, channel(subbuf_size=4 << 20, num_subbuf=2))
+        self.start()
+        self.fill(self.streams()[0])
+        self.sink.write = lambda number, packet: self.source.close()
+        self.read()
+        self.assertEqual(self.source.facts()["packets"], 1)
+
+    def test_closed_by_the_sink_in_a_tick(self):
+        self.make(0, channel(switch_timer=500_000))
+        self.start()
+        self.sink.write = lambda number, packet: self.source.close()
+        self.reactor.advance(0.5)
+        self.assertEqual(self.source.facts()["packets"], 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_close_trace(self):
         """What is left of one trace is handed on, and its streams closed; others go on."""
         self.make(0)
