@@ -11,12 +11,13 @@ import fcntl
 import os
 import socket
 from dataclasses import dataclass
+from mmap import PAGESIZE
 from struct import Struct
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from lttngnet.ctf.packet import Packet
-from lttngnet.sources.ust.library import Library
+from lttngnet.sources.ust.library import Library, LibraryError
 from lttngnet.wire.amp import close_all
 
 SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -90,14 +91,16 @@ class Stream:
     Attributes:
         cpu: whose it is.
         size: bytes of its memory.
+        largest: bytes of a sub-buffer.
         discarded: events for which there was no room, as far as packets have told of it.
         lost: packets that were overwritten before they were read.
         is_closed: whether it is: there is nothing to get then, to flush, or to be woken for.
     """
 
-    def __init__(self, library: Library, pointer: Any, cpu: int, size: int) -> None:
+    def __init__(self, library: Library, pointer: Any, cpu: int, size: int, largest: int) -> None:
         self.cpu = cpu
         self.size = size
+        self.largest = largest
         self.discarded = 0
         self.lost = 0
         self.is_closed = False
@@ -199,7 +202,9 @@ class Stream:
         self._offset(self._pointer, number)
         at = number[0]
         self._padded(self._pointer, number)
-        size = number[0]
+        size = min(max(number[0], PAGESIZE), self.largest)
+        if at + size > len(self._memory):
+            raise LibraryError(errno.EFAULT, f"a sub-buffer at {at}, of {size} bytes, is out of bounds")
         header = Header(*HEADER.unpack_from(self._memory, at))
         content = min(max(header.content_size // 8, HEADER.size), size)
         self.lost += max(header.sequence - self._next, 0)
@@ -251,7 +256,9 @@ class Channel:
             for cpu, memory in enumerate(self._given):
                 fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
                 pointer = library.made("create_stream", self._pointer, cpu)
-                self.streams.append(Stream(library, pointer, cpu, os.fstat(memory).st_size))
+                self.streams.append(
+                    Stream(library, pointer, cpu, os.fstat(memory).st_size, options.subbuf_size)
+                )
             self._describe()
         except BaseException:
             self.close()

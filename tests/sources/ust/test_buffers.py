@@ -192,6 +192,27 @@ class StreamTests(BuffersTestCase):
         self.assertIsNone(stream.get())
 
     @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 2**64 - 1) | st.integers(0, 40), st.integers(0, 2**64 - 1) | st.integers(0, 40))
+    def test_a_wicked_place(self, at, size):
+        """What the library tells of a sub-buffer stands where applications write, too: it may be anything.
+
+        Packets as long as it says would have the sink write zeros until the disk is full.
+        """
+        channel = Channel(self.library, Options(**OPTIONS), TRACE)
+        try:
+            stream = channel.streams[0]
+            stream.flush()
+            stream._offset = lambda pointer, number: number.__setitem__(0, at * 1000 % 2**64)
+            stream._padded = lambda pointer, number: number.__setitem__(0, size * 1000 % 2**64)
+            try:
+                packet = stream.get()
+            except OSError:
+                return
+            self.assertEqual(len(packet.content) + packet.padding, PAGE)
+        finally:
+            channel.close()
+
+    @settings(max_examples=60, deadline=None)
     @given(st.binary(min_size=HEADER.size, max_size=HEADER.size) | st.tuples(st.integers(0, 2**64 - 1)))
     def test_a_wicked_header(self, said):
         """Whatever an application writes into a packet's header, nothing is read from outside the packet."""
