@@ -7,7 +7,7 @@ import click
 
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _TIMES = {"": 1, "us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
-_AMOUNT = re.compile(r"(0x[0-9a-f]+|[0-9]+)([a-z]*)", re.IGNORECASE)
+_AMOUNT = re.compile(r"(0x[0-9a-f]{1,16}|[0-9]{1,20})([a-z]*)", re.IGNORECASE)  # what 64 bits may hold
 
 
 class Amount(click.ParamType[int]):

@@ -4,7 +4,15 @@ from typing import Any
 
 import click
 
-from lttngnet.cli.options import as_json, domain_of, domain_options, examples, names_of, session_option
+from lttngnet.cli.options import (
+    as_json,
+    domain_of,
+    domain_options,
+    examples,
+    names_of,
+    number_or_name,
+    session_option,
+)
 from lttngnet.cli.terminal import Terminal, pass_terminal
 
 _names = click.argument("names", metavar="[NAME,…]", required=False)
@@ -67,14 +75,7 @@ def enable_event(
     domain = domain_of(domains)
     wanted = names_of(names, every)
     options = _options(domain, every, kind, loglevel, loglevel_only)
-    if (exclude or expression) and domain == "kernel":
-        raise click.ClickException(
-            "the kernel's events cannot be filtered: --filter and --exclude are for -u"
-        )
-    if exclude:
-        options["exclude"] = [each for each in exclude.split(",") if each]
-    if expression:
-        options["filter"] = expression
+    options |= _restrictions(domain, exclude, expression)
     session = terminal.session(name)
     enabled = terminal.ask(
         lambda daemon: daemon.handle(session).enable_events(domain, wanted, channel, **options)
@@ -115,14 +116,32 @@ def _options(
     domain: str, every: bool, kind: str | None, loglevel: str | None, loglevel_only: str | None
 ) -> dict[str, Any]:
     """Return the options of the domain, in the daemon's words."""
-    if loglevel and loglevel_only:
+    if loglevel is not None and loglevel_only is not None:
         raise click.ClickException("--loglevel and --loglevel-only exclude each other")
-    level = loglevel or loglevel_only
+    level = loglevel_only if loglevel is None else loglevel
     if domain == "kernel":
-        if level:
+        if level is not None:
             raise click.ClickException("the kernel's events have no log levels: --loglevel is for the others")
         return {"all": every, "kind": kind or "all"}
     if kind == "syscall":
         raise click.ClickException(f"--{kind} is for the kernel: -k")
-    number = int(level) if level and level.isdecimal() else level
+    number = None if level is None else number_or_name(level)
     return {"all": every, "loglevel": number, "loglevel_only": loglevel_only is not None}
+
+
+def _restrictions(domain: str, exclude: str | None, expression: str | None) -> dict[str, Any]:
+    """Return the options that leave events out. An empty text, as of a variable that is not set, is none."""
+    options: dict[str, Any] = {}
+    if domain == "kernel" and not (exclude is None and expression is None):
+        raise click.ClickException(
+            "the kernel's events cannot be filtered: --filter is for the others, --exclude for -u"
+        )
+    if exclude is not None:
+        options["exclude"] = [each for each in exclude.split(",") if each]
+        if not options["exclude"]:
+            raise click.ClickException("--exclude needs names (NAME,…)")
+    if expression is not None:
+        if not expression.strip():
+            raise click.ClickException("--filter needs an expression, such as 'size > 4096'")
+        options["filter"] = expression
+    return options

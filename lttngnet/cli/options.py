@@ -44,6 +44,8 @@ _data_uri = click.option(
     help="Where data goes: tcp://HOST[:PORT]. udp:// is understood and not supported yet.",
 )
 
+_DIGITS = 20  # of 64 bits
+
 _DOMAINS = {
     "kernel": ("-k", "The kernel."),
     "userspace": ("-u", "Applications that were built with lttng-ust."),
@@ -88,6 +90,11 @@ def names_of(names: str | None, every: bool) -> list[str]:
     if every == bool(found):
         raise click.ClickException("Please name the events (NAME,…), or all of them (-a)")
     return found
+
+
+def number_or_name(text: str) -> int | str:
+    """Return the number that a text is; any other text, also a number that nothing can have, as it is."""
+    return int(text) if len(text) <= _DIGITS and text.isdecimal() else text
 
 
 def output_argument(text: str) -> Output:

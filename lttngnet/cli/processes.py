@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lttngnet.cli.options import Command, domain_of, domain_options, examples, session_option
+from lttngnet.cli.options import Command, domain_of, domain_options, examples, number_or_name, session_option
 from lttngnet.cli.terminal import Terminal, pass_terminal
 
 _KINDS = {
@@ -80,4 +80,4 @@ def _tell(
 
 
 def _ids(text: str) -> list[int | str]:
-    return [int(each) if each.isdecimal() else each for each in text.split(",") if each]
+    return [number_or_name(each) for each in text.split(",") if each]

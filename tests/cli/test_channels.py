@@ -59,6 +59,9 @@ class ChannelTests(DomainVerbTests):
             "is not a size", self.fails("enable-channel", "-u", "c", "--subbuf-size", "4X", status=2)
         )
         self.assertIn(
+            "is not a size", self.fails("enable-channel", "-u", "c", "--subbuf-size", "9" * 5000, status=2)
+        )
+        self.assertIn(
             "is not for the kernel domain", self.fails("enable-channel", "-k", "c", "--buffers-pid")
         )
         self.assertIn("specify a tracer", self.fails("enable-channel", "c"))
@@ -105,6 +108,10 @@ class ProcessTests(DomainVerbTests):
     def test_mistakes(self):
         self.assertIn("Please name processes", self.fails("track", "-u"))
         self.assertIn("Please name the ids of --pid", self.fails("track", "-u", "--pid"))
+
+    def test_a_number_that_nothing_can_have(self):
+        self.succeeds("track", "-u", "--pid", "9" * 5000)
+        self.assertEqual(self.told("Track")["ids"], ["9" * 5000])
 
 
 class RegenerateTests(DomainVerbTests):

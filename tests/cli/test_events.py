@@ -113,6 +113,19 @@ class EventTests(TerminalCase):
                 self.fails("enable-event", flag, "x", "--syscall"), "--syscall is for the kernel: -k"
             )
         self.assertIn("cannot be filtered", self.fails("enable-event", "-k", "x", "--filter", "y == 1"))
+        self.assertIn("--filter is for", self.fails("enable-event", "-k", "x", "--filter", ""))
+
+    def test_what_a_variable_that_is_not_set_leaves(self):
+        for domain in ("-u", "-p", "-j", "-l"):
+            self.assertIn("needs an expression", self.fails("enable-event", domain, "x", "--filter", ""))
+        for names in ("", ","):
+            self.assertIn("needs names", self.fails("enable-event", "-u", "x*", "--exclude", names))
+        self.options("-p", "x", "--loglevel", "")
+        self.assertEqual(self.asked("EnableEvents")[-1]["options"]["loglevel"], "")  # there is no such level
+
+    def test_a_number_that_nothing_can_have(self):
+        level = "9" * 5000
+        self.assertEqual(self.options("-j", "x", "--loglevel", level)[1]["loglevel"], level)
         self.assertIn(
             "exclude each other", self.fails("enable-event", "-p", "x", "--loglevel=1", "--loglevel-only=2")
         )
