@@ -10,6 +10,7 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.wire.agent import Domain
 
 _LOWEST, _HIGHEST = -(1 << 31), (1 << 31) - 1
+_DIGITS = 10  # of these; Python makes no integer of thousands of them
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class Kind:
         word = str(text).strip().upper().removeprefix(f"{self.name.upper()}_")
         if word in self.levels:
             return self.levels[word]
-        if word.removeprefix("-").isdecimal() and word.isascii() and _LOWEST <= int(word) <= _HIGHEST:
+        digits = word.removeprefix("-")
+        is_number = digits.isdecimal() and digits.isascii() and len(digits) <= _DIGITS
+        if is_number and _LOWEST <= int(word) <= _HIGHEST:
             return int(word)
         names = ", ".join(self.levels)
         raise CommandError(
-            Code.INVALID, f"no log level of {self.name}: {text}; there are {names}, and numbers"
+            Code.INVALID, f"no log level of {self.name}: {str(text)[:40]}; there are {names}, and numbers"
         )
 
     def level_name(self, number: int) -> str:

@@ -106,8 +106,15 @@ def _checked(name: Any) -> str:
     problem = CommandError(Code.INVALID_EVENT_NAME, f"not the name of a logger: {str(name)[:40]!r}")
     if not isinstance(name, str) or not name or "\0" in name or len(encode(name)) >= NAME_SIZE:
         raise problem
-    try:  # with a quotation mark in the name, no filter can be said
-        filters.parse(f'logger_name == "{name}"')
+    try:
+        said = filters.parse(f'logger_name == "{name}"')
     except CommandError:
         raise problem from None
+    if said != _named(name):  # with quotation marks in it, it says anything
+        raise problem
     return name
+
+
+def _named(name: str) -> filters.Expression:
+    logger_name = filters.Reference(filters.Root.PAYLOAD, ("logger_name",))
+    return filters.Binary(filters.Infix.EQUAL, logger_name, filters.Text(name))

@@ -9,6 +9,7 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.sessiond.ust.application import ApplicationFacts
 
 _MOST = (1 << 32) - 1
+_DIGITS = 10  # of that; Python makes no integer of thousands of them
 
 _ATTRIBUTE = {"pid": "pid", "vpid": "vpid", "uid": "vuid", "vuid": "vuid", "gid": "vgid", "vgid": "vgid"}
 """What each kind of ids means. Users and groups are those that we see: the kernel tells us of no other."""
@@ -86,7 +87,7 @@ def _attribute(kind: str) -> str:
 
 
 def _number(attribute: str, named: int | str) -> int:
-    if isinstance(named, str) and not named.isdecimal():
+    if isinstance(named, str) and not (named.isdecimal() and len(named) <= _DIGITS):
         if attribute not in _RESOLVE:
             raise CommandError(Code.INVALID, f"the id of a process is a number, not {named[:40]!r}")
         try:

@@ -227,6 +227,7 @@ class TrackersTests(Case):
             ("vpid", [-1]),
             ("vpid", [1 << 32]),
             ("vpid", [True]),
+            ("vpid", ["9" * 5000]),
             ("vuid", ["no such user"]),
             ("vgid", ["no such group"]),
         ):
