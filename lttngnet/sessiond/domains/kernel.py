@@ -18,6 +18,7 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
 from lttngnet.log import Logger
 from lttngnet.sessiond.domains.plain import Plain
+from lttngnet.sessiond.domains.ust.attributes import check_name
 from lttngnet.sources.ftrace.names import Catalogue, KernelEvent, Which
 from lttngnet.sources.ftrace.tracefs import BufferOptions, Instance, Tracefs, TracefsError, TracefsUnavailable
 
@@ -223,6 +224,7 @@ class KernelDomain(Plain):
             raise CommandError(
                 Code.TRACE_ALREADY_STARTED, f"channel {name} cannot be added to a session that was started"
             )
+        check_name(name)
         folder = "-".join(quote(part, safe="") for part in (self._session, name))
         return KernelChannel(name, tracefs.create(folder, options))
 

@@ -132,6 +132,12 @@ class KernelDomainTests(SynchronousTestCase):
         self.do(self.enable("sched_switch", channel="c d"))
         self.assertTrue(self.tracefs.instances[0].name.startswith("lttng-a%2Fb-c%20d-"))
 
+    def test_channels_whose_streams_no_file_may_be_called_as(self):
+        for name in ("", ".", "..", ".hidden", "a/b", "x" * 300):
+            self.refused(self.domain.enable_channel(name, {}), Code.INVALID_CHANNEL_NAME)
+            self.refused(self.enable("sched_switch", channel=name), Code.INVALID_CHANNEL_NAME)
+        self.assertEqual(self.tracefs.instances, [])
+
     def test_kernel_refuses_the_instance(self):
         self.break_instances("trace_clock")
         self.assertIn("trace_clock", self.refused(self.enable("sched_switch"), Code.KERNEL_ENABLE_FAIL))
