@@ -146,7 +146,7 @@ def rotate_streams(session: Session, payload: bytes) -> Parts:
     """Move streams to that chunk."""
     wanted = RotateStreams.unpack(payload)
     for position in wanted.positions or (None,):
-        session.rotate(wanted.new_chunk, (position,) if position else ())
+        yield from session.rotate(wanted.new_chunk, (position,) if position else ())
         yield
     return OK
 

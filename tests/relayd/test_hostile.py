@@ -315,6 +315,100 @@ class WaitingSessionTests(HostileTestCase):
         self.assertEqual(len(list(read_index(self.read("index/chan_0.idx")))), 1)
 
 
+class MovingTests(HostileTestCase):
+    """Packets that have come too early move to the next trace chunk, a byte at a time."""
+
+    PACKETS = [bytes([number]) * 8 for number in range(6)]
+
+    def begin(self, told, size=0):
+        """Have four packets here and the next chunk made; let everything take long from now on."""
+        self.patch(files_module, "COPY", 1)
+        self.client.stream()
+        self.stream = self.client.add("slow", size=size)
+        for number in range(4):
+            self.client.packet(self.stream, number, self.PACKETS[number], 0)
+        for number in range(told):
+            self.client.index(self.stream, number)
+        self.client.chunk(1)
+        self.relay.clock.step = TURN / 2
+
+    def tell(self, *numbers):
+        """Let time pass, and send the indexes of these packets."""
+        self.relay.settle()
+        self.relay.clock.step = 0.0
+        for number in numbers:
+            self.client.index(self.stream, number)
+
+    def send(self, *numbers):
+        for number in numbers:
+            self.client.packet(self.stream, number, self.PACKETS[number], 0)
+
+    def found(self):
+        """Return all files: the numbers of their packets, and of the packets that their index tells."""
+        found = []
+        for path in sorted(self.relay.output.rglob("slow*")):
+            if path.suffix != ".idx":
+                entries = read_index((path.parent / f"index/{path.name}.idx").read_bytes())
+                data = path.read_bytes()
+                told = [(entry.packet_sequence, data[entry.offset]) for entry in entries]
+                self.assertEqual([sequence for sequence, _ in told], [number for _, number in told])
+                found.append((data[::8], [sequence for sequence, _ in told]))
+        return sorted(found)
+
+    def test_rotate_is_answered_when_all_is_there(self):
+        self.begin(told=1)
+        self.assertIsNone(self.client.rotate(1, (self.stream, 1)))
+        self.send(4, 5)
+        self.tell(1, 2, 3, 4, 5)
+        self.assertEqual(self.client.control.transport.value()[-24:], wire.OK.pack() * 6)
+        self.leave()
+        self.assertEqual(self.found(), [(b"\0", [0]), (b"\1\2\3\4\5", [1, 2, 3, 4, 5])])
+
+    def test_an_index_lets_them_move(self):
+        self.begin(told=0)
+        self.client.rotate(1, (self.stream, 1))
+        self.client.index(self.stream, 0)
+        self.send(4)
+        self.client.index(self.stream, 1)
+        self.tell(2, 3, 4)
+        self.leave()
+        self.assertEqual(self.found(), [(b"\0", [0]), (b"\1\2\3\4", [1, 2, 3, 4])])
+
+    def test_another_trace_file_is_begun_meanwhile(self):
+        self.begin(told=1, size=32)
+        self.client.rotate(1, (self.stream, 1))
+        self.send(4, 5)
+        self.tell(1, 2, 3, 4, 5)
+        self.leave()
+        self.assertEqual(self.found(), [(b"\0", [0]), (b"\1\2\3\4", [1, 2, 3, 4]), (b"\5", [5])])
+
+    def test_another_rotation_follows(self):
+        self.begin(told=1)
+        self.client.rotate(1, (self.stream, 1))
+        self.send(4)
+        self.client.rotate(1, (self.stream, 1))
+        self.tell(1, 2, 3, 4)
+        self.leave()
+        self.assertEqual(self.found(), [(b"\0", [0]), (b"\1\2\3\4", [1, 2, 3, 4])])
+
+    def test_the_peer_leaves_meanwhile(self):
+        self.begin(told=1)
+        self.client.rotate(1, (self.stream, 1))
+        self.client.data.close()
+        self.client.control.close()
+        self.tell()
+        self.assertEqual(self.relay.left_over(), {})
+        self.assertEqual(self.found(), [(b"\0", [0]), (b"\1\2\3", [])])
+
+    def test_the_disk_fails(self):
+        self.begin(told=1)
+        self.relay.clock.step = 0.0
+        FullDiskTests.fail(self, "pread")
+        self.assertEqual(self.client.rotate(1, (self.stream, 1)), 11)
+        self.assertTrue(self.client.control.is_closed)
+        self.leave()
+
+
 class FullDiskTests(HostileTestCase):
     """The disk fails for one session."""
 

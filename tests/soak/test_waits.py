@@ -207,6 +207,46 @@ class CrowdTests(WaitTestCase):
             time.sleep(0.01)
         producer.finish(0)
 
+    def test_packets_that_move_to_another_chunk(self):
+        self.load(self.move, 128)
+        self.watch_children()
+        self.nobody_waited("128 MiB move to another trace chunk")
+        self.all_is_back()
+
+    def move(self, packets):
+        """Rotate before the first packet, although all of them are here."""
+        producer = Producer(self.daemon, "early", 1)
+        (stream,) = producer.streams
+        for number in range(packets):
+            producer.data.send(packet(stream, number, bytes(1 << 20), 0))
+        while not self.has_arrived(producer, packets << 20):
+            time.sleep(0.01)
+        ask = producer.control.ask
+        ask(command(Command.CREATE_TRACE_CHUNK, wire.CreateTraceChunk(1, CREATED).pack()), 4)
+        rotate = wire.RotateStreams(1, ((producer.metadata, 0), (stream, 0)))
+        assert ask(command(Command.ROTATE_STREAMS, rotate.pack()), 4) == wire.OK.pack()
+        producer.finish(packets - 1)
+
+    def has_arrived(self, producer, size):
+        return (self.daemon.output / producer.path / PATH / "chan_0").stat().st_size == size
+
+    def test_many_files_whose_index_is_not_complete(self):
+        self.load(self.break_off, 3000)
+        self.watch_children()
+        until(self.has_ended, "the session to end", 20)
+        self.nobody_waited("the end of a stream with 3,000 indexes")
+        self.all_is_back(KEPT)
+
+    def break_off(self, files):
+        """Begin a trace file with each packet, and tell of none."""
+        producer = Producer(self.daemon, "late", 0)
+        adding = wire.AddStream("small", PATH, 1, 0).pack(13)
+        stream = wire.StreamAdded.unpack(producer.control.ask(command(Command.ADD_STREAM, adding), 12)).handle
+        producer.data.send(b"".join(packet(stream, number) for number in range(files)))
+        last = self.daemon.output / producer.path / PATH / f"index/small_{files - 1}.idx"
+        until(last.exists, "the last file", 60)
+        producer.close()
+
     def test_the_end_of_a_session_of_many_streams(self):
         self.load(self.add_and_leave, 20_000)
         most = self.watch_children()

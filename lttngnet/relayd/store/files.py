@@ -1,18 +1,21 @@
 """The files that one stream writes in one trace chunk: trace files and their indexes."""
 
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from errno import ESTALE
 from pathlib import PurePosixPath
 
 from lttngnet.ctf.index import index_header
+from lttngnet.log import Logger
 from lttngnet.relayd.store.chunk import Chunk
 from lttngnet.relayd.store.pool import Descriptor
 from lttngnet.relayd.store.trail import TraceFile, Trail
 from lttngnet.wire.codec import Buffer
 
 ZEROS = memoryview(bytes(1 << 18))
-COPY = 1 << 20  # bytes that are moved at once from one file to another
+log = Logger()
+COPY = 1 << 18  # bytes that are moved at once from one file to another
 
 
 class File:
@@ -29,6 +32,7 @@ class File:
         self.size = 0
         self.whole = 0
         self.is_closed = False
+        self._is_held = False
 
     def append(self, data: Buffer, padding: int = 0) -> None:
         """Write the data, and as many zeros: as a hole where there are more of them than data.
@@ -45,22 +49,37 @@ class File:
             os.ftruncate(descriptor, self.size + padding)
             self.size += padding
 
-    def move_tail(self, start: int, target: "File") -> None:
-        """Move all bytes from ``start`` on to the end of another file."""
+    def move_tail(self, start: int, target: "File") -> Iterator[None]:
+        """Move all bytes from ``start`` on to the beginning of another file, piece by piece."""
         at = start
         while at < self.size:
             piece = os.pread(self._opened(), min(COPY, self.size - at), at)
             if not piece:
                 raise OSError(f"file ends at {at} bytes instead of {self.size}")
-            target.append(piece)
-            at += len(piece)
+            at += os.pwrite(target._opened(), piece, at - start)
+            yield
         os.ftruncate(self._opened(), start)
         self.size = start
+
+    def fail(self, problem: OSError) -> None:
+        """Raise this whenever something is written from now on, and at the end."""
+        self._descriptor.problem = problem
+
+    def hold(self) -> None:
+        """Keep the file open, even if it is closed, until `release`."""
+        self._is_held = True
+
+    def release(self) -> None:
+        """Keep it open no more. Raises OSError."""
+        self._is_held = False
+        if self.is_closed:
+            self._descriptor.close()
 
     def close(self) -> None:
         """Let go of the file; to do so twice is no error. Raises OSError."""
         self.is_closed = True
-        self._descriptor.close()
+        if not self._is_held:
+            self._descriptor.close()
 
     def _opened(self) -> int:
         descriptor = self._descriptor.number()
@@ -76,6 +95,16 @@ class File:
             buffers, length = [rest], len(rest)
             written = os.pwritev(descriptor, buffers, self.size)
             self.size += written
+
+
+def close_each(files: set[File]) -> Iterator[None]:
+    """Let go of each of these files; where that fails, the log says so."""
+    while files:
+        try:
+            files.pop().close()
+        except OSError as problem:
+            log.error("What was written last is lost: {problem}", problem=problem)
+        yield
 
 
 class Files:

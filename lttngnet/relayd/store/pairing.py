@@ -4,13 +4,14 @@ The data connection brings a packet, the control connection what an index tells 
 the packet's net sequence number, and written in the order in which they become complete.
 """
 
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from lttngnet.ctf.index import IndexEntry
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
-from lttngnet.relayd.store.files import File, Files
+from lttngnet.relayd.store.files import File, Files, close_each
 from lttngnet.wire.relay import SendIndex
 
 NEVER = -1  # as a sequence number: none yet
@@ -57,6 +58,7 @@ class Pairing:
         self.end = 0
         self._packets: dict[int, Packet] = {}  # received, and no index for them yet
         self._indexes: dict[int, SendIndex] = {}  # received, and no packet for them yet
+        self._untold: Counter[File] = Counter()  # of these, by the index file that they are told in
         self._retired: set[File] = set()  # get no more packets, and a packet of theirs waits for its index
 
     @property
@@ -68,9 +70,13 @@ class Pairing:
         """Take a packet that is received as a whole. Raises Refusal, where too many wait, and OSError."""
         index = self._indexes.pop(sequence, None)
         if index is None:
-            if sequence not in self._packets:
+            before = self._packets.get(sequence)
+            if before is None:
                 self._waiting.add()
+            else:
+                self._untold[before.index_file] -= 1
             self._packets[sequence] = packet
+            self._untold[packet.index_file] += 1
         else:
             self._waiting.count -= 1
             self._write(packet, index)
@@ -90,6 +96,7 @@ class Pairing:
             self._indexes[index.net_sequence] = index
         else:
             self._waiting.count -= 1
+            self._untold[packet.index_file] -= 1
             self._write(packet, index)
 
     def retire(self, index_file: File | None) -> None:
@@ -106,21 +113,24 @@ class Pairing:
                 index_file = new.index()
                 assert index_file is not None
                 self._packets[sequence] = Packet(packet.start - start, packet.end - start, index_file)
+                self._untold[packet.index_file] -= 1
+                self._untold[index_file] += 1
 
     def drop_packets(self) -> int | None:
         """Wait for no more indexes; return the highest number of those whose packet is still to come."""
         self._waiting.count -= len(self._packets)
         self._packets.clear()
+        self._untold.clear()
         return max(self._indexes, default=None)
 
-    def close(self) -> None:
-        """Wait for nothing any more, and close the files before the present ones. Raises OSError."""
+    def close(self) -> Iterator[None]:
+        """Wait for nothing any more; return the steps that close the files before the present ones."""
         self._waiting.count -= len(self._packets) + len(self._indexes)
         self._packets.clear()
         self._indexes.clear()
-        with ExitStack() as all_of_them:
-            while self._retired:
-                all_of_them.callback(self._retired.pop().close)
+        self._untold.clear()
+        retired, self._retired = self._retired, set()
+        return close_each(retired)
 
     def _write(self, packet: Packet, index: SendIndex) -> None:
         entry = IndexEntry(
@@ -144,6 +154,7 @@ class Pairing:
             self.end = packet.end
 
     def _close_if_complete(self, index_file: File) -> None:
-        if not any(packet.index_file is index_file for packet in self._packets.values()):
+        if not self._untold[index_file]:
+            del self._untold[index_file]
             self._retired.discard(index_file)
             index_file.close()

@@ -128,6 +128,7 @@ class Session:
             trace,
             self._waiting,
             self._stream_gone,
+            self._rounds,
         )
 
     def open(self, stream: Stream) -> None:
@@ -190,7 +191,7 @@ class Session:
             return NEW
         return None if self._has_rotated else ROOT
 
-    def rotate(self, number: int | None, positions: tuple[tuple[int, int], ...]) -> None:
+    def rotate(self, number: int | None, positions: tuple[tuple[int, int], ...]) -> Iterator[None]:
         """Move streams to a chunk, or to none, each from a packet sequence number on.
 
         Raises:
@@ -206,7 +207,7 @@ class Session:
         if unknown:
             raise Refusal(Code.INVALID, f"no streams {unknown} to rotate")
         for handle, position in positions:
-            self.streams[handle].rotate(chunk, position)
+            yield from self.streams[handle].rotate(chunk, position)
 
     def close_chunk(self, wanted: CloseTraceChunk) -> PurePosixPath:
         """Let go of a chunk, and return where it will be, relative to the output folder.

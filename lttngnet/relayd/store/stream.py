@@ -1,6 +1,6 @@
 """A stream: its packets come on a data connection, everything else on the control connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,9 +10,11 @@ from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.chunk import Chunk
 from lttngnet.relayd.store.files import Files
+from lttngnet.relayd.store.moving import Move
 from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing, Waiting
 from lttngnet.relayd.store.trace import METADATA, Trace
 from lttngnet.relayd.store.trail import Trail
+from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
 
@@ -51,6 +53,7 @@ class Stream:
         trace: that it is a stream of.
         waiting: counts what waits in all streams of the session.
         gone: told when the stream is closed.
+        rounds: gives the turns in which packets move to another chunk, and files are closed.
 
     Attributes:
         published: whether viewers may know of it.
@@ -70,6 +73,7 @@ class Stream:
         trace: Trace,
         waiting: Waiting,
         gone: Callable[["Stream"], None],
+        rounds: Rounds,
     ) -> None:
         self.handle = handle
         self.path = path
@@ -88,6 +92,8 @@ class Stream:
         self._start = 0  # where it begins
         self._pairing = Pairing(waiting)
         self._rotation: Rotation | None = None
+        self._move: Move | None = None  # the last one
+        self._rounds = rounds
         self._data_sequence = NEVER  # net sequence number of the packet that was received last
         self._last: int | None = None  # … that was sent last, once the peer closes the stream
 
@@ -98,8 +104,8 @@ class Stream:
 
     @property
     def is_rotating(self) -> bool:
-        """Whether it is about to move to another chunk."""
-        return self._rotation is not None
+        """Whether it is about to move to another chunk, or moves."""
+        return self._rotation is not None or (self._move is not None and not self._move.is_done)
 
     @property
     def is_complete(self) -> bool:
@@ -200,7 +206,7 @@ class Stream:
 
     # ------------------------------------------------------------ rotation
 
-    def rotate(self, chunk: Chunk | None, position: int) -> None:
+    def rotate(self, chunk: Chunk | None, position: int) -> Iterator[None]:
         """Move to another chunk, or to none, before the packet with that packet sequence number.
 
         Metadata moves at once; packets that have arrived already and belong to the new chunk move along.
@@ -209,6 +215,7 @@ class Stream:
             Refusal: the stream is about to move already, or what arrived already would have no file.
             OSError: the new file cannot be made.
         """
+        yield from self._move_along()
         if self._rotation is not None:
             raise Refusal(Code.FILE_CREATION_ERROR, f"stream {self.handle} is rotating already")
         if self._files is None:  # it left the chunk before
@@ -220,6 +227,7 @@ class Stream:
             self._rotate()
         else:
             self._rotate_if_due()
+        yield from self._move_along()
 
     def _rotate_if_due(self) -> None:
         """Move once all packets of the old chunk are here, with their index entries."""
@@ -242,8 +250,7 @@ class Stream:
             if rotation.chunk is not None:
                 new = self._files_in(rotation.chunk)
                 if has_surplus:
-                    old.data.move_tail(end, new.data)
-                    self._pairing.move(end, old, new)
+                    self._move_packets(end, old, new)
             elif has_surplus:
                 raise Refusal(
                     Code.FILE_CREATION_ERROR, f"stream {self.handle} has packets and no chunk for them"
@@ -251,10 +258,28 @@ class Stream:
             self._files = new
             self._start -= end  # of a packet whose rest is still to come
             self._pairing.retire(old.take_index())
-            old.close()
+            if has_surplus and new is not None:
+                self._move = Move(old, end, new.data)
+                self._rounds.do(iter(self._move))
+            else:
+                old.close()
         finally:
             if rotation.chunk is not None:
                 rotation.chunk.release()
+
+    def _move_packets(self, end: int, old: Files, new: Files) -> None:
+        try:
+            self._pairing.move(end, old, new)
+        except OSError:
+            new.close()
+            raise
+
+    def _move_along(self) -> Iterator[None]:
+        """Do what is left of the last move. Raises OSError."""
+        if self._move is not None:
+            yield from self._move
+            if self._move.problem is not None:
+                raise self._move.problem
 
     # ------------------------------------------------------------ the end
 
@@ -287,8 +312,8 @@ class Stream:
                 whatever_fails.callback(rotation.chunk.release)
             if files is not None:
                 whatever_fails.callback(files.close)
-            whatever_fails.callback(self._pairing.close)
             self._gone(self)
+            self._rounds.do(self._pairing.close())
 
     def _files_in(self, chunk: Chunk) -> Files:
         return Files(chunk, self.path, self.name, *self._limits, self._index_minor, self.trail)

@@ -78,7 +78,7 @@ class PoolTests(PoolTestCase):
         others = [self.file(str(number)) for number in range(9)]
         target = others[-1]
         old.append(b"er")
-        old.move_tail(0, target)
+        list(old.move_tail(0, target))
         self.assertEqual((self.read("file"), self.read("8")), (b"new", b"older"))
         self.assertLessEqual(open_files() - self.before, 4)
 
@@ -88,7 +88,7 @@ class PoolTests(PoolTestCase):
             file.append(b"x", 3)
             self.assertLessEqual(open_files() - self.before, 4)
         self.assertEqual(self.read("file"), b"x\0\0\0")
-        self.assertRaises(OSError, files[0].move_tail, 0, files[-1])
+        self.assertRaises(OSError, list, files[0].move_tail(0, files[-1]))
         for file in files:
             file.close()
         self.assertEqual(open_files(), self.before)
