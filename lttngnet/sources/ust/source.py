@@ -50,10 +50,10 @@ class UstSource:
         self._library = library
         self._reactor = reactor
         self._flow = Flow()
-        self._turn = DeferredLock()  # to announce, drain or end a trace
+        self._turn = DeferredLock()  # to announce or end a trace, or drain all
         self._traces: dict[int, Trace] = {}
         self._timers: dict[Trace, list[LoopingCall]] = {}
-        self._is_active = self._is_closed = False
+        self._is_active = False
         self._waiting: list[Deferred[None]] = []
 
     @classmethod
@@ -116,11 +116,12 @@ class UstSource:
             for trace in list(self._traces.values()):
                 self._rest(trace)
                 await self._drain(trace)
+            self._flow.is_paused = False  # nobody says that the sink goes on to a source that has stopped
+            self._wake()
 
     def close(self) -> None:
         """See `IPacketSource`."""
         self._is_active = False
-        self._is_closed = True
         for number in list(self._traces):
             self._let_go(self._traces.pop(number))
         self._wake()
@@ -164,12 +165,13 @@ class UstSource:
         self._traces[number] = trace
         try:
             async with self._turn:
-                if self._is_active:
+                if self._is_active and not trace.is_announced:  # `start` may have come before us
                     await trace.announce(self._flow)
                     self._go_on(trace)
         except BaseException:
             close_all(given)
-            self._let_go(self._traces.pop(number))
+            if self._traces.pop(number, None) is not None:  # else everything was closed meanwhile
+                self._let_go(trace)
             raise
         return answer, given
 
@@ -177,14 +179,16 @@ class UstSource:
         trace = self._trace(number)
         async with self._turn:
             self._rest(trace)
-            try:
+        try:
+            # While the sink is busy, others have their turn. What was stopped has told of everything; there
+            # may be no chunk for more.
+            await self._drain(trace, only_if_used=not self._is_active)
+            async with self._turn:
                 if trace.is_announced:
-                    # What was stopped has told of everything; there may be no chunk for more.
-                    await self._drain(trace, only_if_used=not self._is_active)
                     await trace.end()
-            finally:
-                if self._traces.pop(number, None) is not None:
-                    self._let_go(trace)
+        finally:
+            if self._traces.pop(number, None) is not None:
+                self._let_go(trace)
 
     def _let_go(self, trace: Trace) -> None:
         self._rest(trace)
@@ -237,25 +241,25 @@ class UstSource:
             trace: whose buffers.
             only_if_used: no empty packets, but for the first one of a stream.
         """
-        for reader in list(trace.readers):
-            if self._is_closed:
-                return
+        readers = list(trace.readers)
+        for reader in readers:
             reader.flush(only_if_used and reader.has_begun)
+        for reader in readers:
             left = reader.whole
-            while left and await self._may_go_on():
+            while left and await self._may_go_on(trace):
                 taken = reader.take(min(left, reader.turn))
                 left -= taken
                 if not taken and not self._flow.is_paused:
                     break
                 await deferLater(self._reactor, 0)
 
-    async def _may_go_on(self) -> bool:
-        """Wait until the sink takes packets; return whether there is still a trace to take them from."""
-        while self._flow.is_paused and not self._is_closed:
+    async def _may_go_on(self, trace: Trace) -> bool:
+        """Wait until the sink takes packets; return whether the trace still has any to take."""
+        while self._flow.is_paused and trace.channels:
             resumed: Deferred[None] = Deferred()
             self._waiting.append(resumed)
             await resumed
-        return not self._is_closed
+        return bool(trace.channels)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -270,6 +270,36 @@ class UstSourceTests(SynchronousTestCase):
         self.assertEqual(len(self.reactor.getReaders()), self.cpus)
         self.assertEqual(self.refused(self.source.ask("close-trace", {"trace": 1}, [])).code, Code.INVALID)
 
+    def test_close_trace_while_the_sink_is_busy(self):
+        """A process that ends keeps nobody from beginning, or from stopping."""
+        self.make(0)
+        self.make(1, path="ust/pid/a-1")
+        self.start()
+        self.fill(self.streams(1)[0])
+        self.source.pauseProducing()
+        closing = self.begin(self.source.ask("close-trace", {"trace": 1}, []))
+        self.make(2, path="ust/pid/b-2")
+        self.assertIn("ust/pid/b-2/metadata", self.sink.said)
+        stopping = self.begin(self.source.stop())
+        self.source.resumeProducing()
+        self.reactor.pump([0] * 100)
+        self.successResultOf(closing)
+        self.successResultOf(stopping)
+        self.assertEqual(self.numbers("ust/pid/a-1/channel0_0"), [0, 1, 2])
+        self.assertEqual(self.numbers("ust/pid/b-2/channel0_0"), [0])
+        self.assertIn("close ust/pid/a-1/channel0_0", self.sink.said)
+
+    def test_close_trace_after_the_sink_was_busy_at_the_end(self):
+        """Who has stopped does not hear that the sink takes packets again."""
+        self.make()
+        self.start()
+        stream = self.streams()[-1]
+        self.sink.write = lambda number, packet: packet.sequence < 3 or self.source.pauseProducing()
+        self.fill(stream, 3)
+        self.wait(self.source.stop())
+        self.assertEqual(stream.positions()[0], 4 * PAGE)
+        self.wait(self.source.ask("close-trace", {"trace": 0}, []))
+
     def test_close_trace_that_nobody_heard_of(self):
         self.make()
         self.wait(self.source.ask("close-trace", {"trace": 0}, []))
@@ -357,6 +387,37 @@ class UstSourceTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.wait(self.source.stop())
         self.assertEqual(self.numbers(), [])
+
+    def test_made_while_it_is_about_to_start(self):
+        """Whoever comes first announces a trace; nobody does it again."""
+        self.make(0)
+        self.start()
+        self.source.pauseProducing()
+        stopping = self.begin(self.source.stop())
+        starting = self.begin(self.source.start(self.sink))
+        facts = {"trace": 1, "path": "p", "uuid": TRACE.hex, "metadata": "", "channels": [channel()]}
+        making = self.begin(self.source.ask("make-trace", facts, []))
+        self.source.resumeProducing()
+        self.reactor.pump([0] * 20)
+        self.successResultOf(stopping)
+        self.successResultOf(starting)
+        close_all(self.successResultOf(making)[1])
+        self.assertEqual(self.sink.said.count("p/metadata"), 1)
+
+    def test_closed_while_a_trace_is_announced(self):
+        """The sink is lost just then: the asker hears why, and gets no files."""
+        self.start()
+        before = open_files()
+
+        async def fail(path, name, limit):
+            self.source.close()
+            raise OSError("made up")
+
+        self.sink.add_stream = fail
+        facts = {"trace": 1, "path": "p", "uuid": TRACE.hex, "metadata": "", "channels": [channel()]}
+        failure = self.failureResultOf(self.begin(self.source.ask("make-trace", facts, [])))
+        self.assertEqual(str(failure.value), "made up")
+        self.assertEqual(open_files(), before)
 
     def test_announcing_fails(self):
         """The asker is told, and nothing stays open."""
