@@ -150,10 +150,13 @@ class UstDomain:
             raise problems[0]
 
     async def stop(self) -> None:
-        """See `IDomain`; when this returns, no application is about to record an event."""
+        """See `IDomain`; when this returns, no application is about to record an event.
+
+        Traces of processes that are gone may still be closing: that waits for the consumer, which may be
+        disabled, and be let go on by nothing but the end of tracing.
+        """
         self._is_active = False
         await self._update()
-        await DeferredList(list(self._closing))
 
     async def destroy(self) -> None:
         """See `IDomain`."""

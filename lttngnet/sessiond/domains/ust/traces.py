@@ -193,8 +193,12 @@ class Traces:
         Raises:
             CommandError: the consumer process is gone.
         """
-        if self._channels.buffers == "pid":
-            await self._turn.run(lambda: Deferred.fromCoroutine(self._close(application)))
+        if self._channels.buffers == "uid":
+            return
+        async with self._turn:  # it may be about to be made
+            trace = self._traces.pop(application, None)
+        if trace is not None:
+            await trace.close()
 
     def release(self) -> None:
         """Close all descriptors: the consumer process is gone, or will close the traces by itself."""
@@ -203,11 +207,6 @@ class Traces:
         self._traces.clear()
         for trace in traces:
             trace.release()
-
-    async def _close(self, application: Application) -> None:
-        trace = self._traces.pop(application, None)
-        if trace is not None:
-            await trace.close()
 
     async def _get(self, application: Application) -> Trace:
         facts = application.facts

@@ -178,13 +178,25 @@ class DomainTests(SynchronousTestCase):
         self.courier.waiting = []
         application = self.application()
         self.leave(application)
-        stopping = Deferred.fromCoroutine(self.domain.stop())
-        self.assertNoResult(stopping)
         while self.courier.waiting:
             self.courier.waiting.pop(0).callback(None)
-        self.successResultOf(stopping)
         self.assertEqual(len(self.courier.questions("close-trace")), 1)
         self.assertEqual(self.descriptors(), self.open)
+
+    def test_ends_while_nothing_is_consumed(self):
+        """Its trace is closed when the consumer goes on. Who begins is traced; stopping waits for nothing."""
+        self.start(buffers="pid")
+        applications = [self.application(pid=pid) for pid in (43, 44)]
+        self.courier.waiting = []
+        for application in applications:
+            self.leave(application)
+        closing, self.courier.waiting = self.courier.waiting, None
+        self.assertEqual(len(self.courier.questions("close-trace")), 2)
+        self.assertEqual(self.heard(self.application(pid=45)), [*JOIN, *RULE, *START])
+        self.do(self.domain.stop())
+        for each in closing:
+            each.callback(None)
+        self.do(self.domain.destroy())
 
     def test_changes_while_tracing(self):
         self.start()
