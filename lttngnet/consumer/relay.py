@@ -36,6 +36,7 @@ from lttngnet.wire.relay import (
 METADATA = "metadata"  # the name that makes a stream one
 POLL = 0.2  # seconds between two questions whether all has arrived
 PIECE = 1 << 20  # bytes of metadata to a command
+SIGNATURE = b"/* CTF 1.8 */\n"  # how plain metadata begins
 PATIENCE = 60.0  # seconds to wait until a chunk is where it stays
 MANY = 1 << 16  # files of a stream that are kept: where there is no limit, a genuine relay daemon crashes
 CLEARS_SINCE = 12  # minor version of the protocol
@@ -395,10 +396,21 @@ class RelaySink:
             await self.publish()
 
     def _send_metadata(self, stream: Stream, text: bytes | bytearray) -> None:
+        """Send metadata in pieces, which end with a line.
+
+        Those of a live session begin with the signature, as a comment: babeltrace2 looks for it whenever
+        there is more metadata, and where it is missing, takes the version from memory that nobody has set.
+        """
         assert stream.handle is not None  # one that takes metadata is always known
         head = MetadataHeader(stream.handle, 0).pack()
-        for at in range(0, len(text), PIECE):
-            self.control.tell(Command.SEND_METADATA, head + text[at : at + PIECE])
+        at = 0
+        while at < len(text):
+            end = at + PIECE
+            if end < len(text):
+                end = text.rfind(b"\n", at, end) + 1 or end  # unless there is a line that long
+            signed = not self.session.live or text.startswith(SIGNATURE, at)
+            self.control.tell(Command.SEND_METADATA, head + (b"" if signed else SIGNATURE) + text[at:end])
+            at = end
 
     def _reset(self, answer: Status) -> None:
         if answer.code != Code.OK:
