@@ -39,7 +39,8 @@ PIECE = 1 << 20  # bytes of metadata to a command
 SIGNATURE = b"/* CTF 1.8 */\n"  # how plain metadata begins
 PATIENCE = 60.0  # seconds to wait until a chunk is where it stays
 MANY = 1 << 16  # files of a stream that are kept: where there is no limit, a genuine relay daemon crashes
-CLEARS_SINCE = 12  # minor version of the protocol
+RESETS_SINCE = 8  # minor versions of the protocol
+CLEARS_SINCE = 12
 
 
 @dataclass
@@ -214,7 +215,15 @@ class RelaySink:
             self._send_metadata(known, text)
 
     def rewrite_metadata(self, stream: int, text: bytes) -> None:
-        """See `IPacketSink`."""
+        """See `IPacketSink`.
+
+        Raises:
+            CommandError: the relay daemon is too old.
+        """
+        if self.session.minor < RESETS_SINCE:
+            raise CommandError(
+                Code.RELAYD_VERSION_FAIL, "the relay daemon is too old: it does not take metadata anew"
+            )
         known = self._streams[stream]
         known.text = bytearray(text)
         known.version += 1

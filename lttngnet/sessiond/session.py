@@ -184,6 +184,8 @@ class Session:
         """
         if self._life.name() != "active":
             raise CommandError(Code.SESSION_NOT_STARTED, f"session {self.name} is not active: start it first")
+        if what == "metadata" and self._outlet.live:
+            raise CommandError(Code.LIVE_SESSION, f"session {self.name} is live: its metadata stays")
         await self._recording.regenerate(what)
 
     @in_turn

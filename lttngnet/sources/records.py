@@ -49,6 +49,7 @@ class RecordsSource:
         self._uuid = uuid4()
         self._sink: Any = None  # IPacketSink
         self._turn = DeferredLock()
+        self._metadata: int | None = None  # the stream of it
         self._is_published = False
         self._is_active = False
         self._is_paused = False
@@ -65,7 +66,15 @@ class RecordsSource:
     async def ask(
         self, what: str, facts: dict[str, Any], descriptors: list[int]
     ) -> tuple[dict[str, Any], list[int]]:
-        """See `IPacketSource`; there is ``adopt``, with one descriptor: see `adopt`."""
+        """See `IPacketSource`.
+
+        * ``adopt``, with one descriptor: see `adopt`.
+        * ``regenerate-metadata``: with the time of day as it is now.
+        """
+        if what == "regenerate-metadata" and not descriptors:
+            if self._metadata is not None:
+                self._sink.rewrite_metadata(self._metadata, self._describe().encode())
+            return {}, []
         if what != "adopt" or len(descriptors) != 1:
             close_all(descriptors)
             raise CommandError(Code.NOT_SUPPORTED, f"the source of records knows nothing of this: {what}")
@@ -173,15 +182,15 @@ class RecordsSource:
             return
         stream = await self._sink.add_stream(self.path, program.name)
         if not self._is_published:
-            metadata = await self._sink.add_stream(self.path, "metadata")
+            self._metadata = await self._sink.add_stream(self.path, "metadata")
             await self._sink.publish()
-            self._sink.write_metadata(metadata, self._metadata().encode())
+            self._sink.write_metadata(self._metadata, self._describe().encode())
             self._is_published = True
         else:
             await self._sink.publish()
         program.stream = stream
 
-    def _metadata(self) -> str:
+    def _describe(self) -> str:
         major, minor, patch = (int(part) for part in __version__.split(".")[:3])
         env: dict[str, str | int] = {
             "hostname": self._hostname,

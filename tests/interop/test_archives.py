@@ -144,7 +144,7 @@ class WhereverMixin:
         self.assertEqual(len(list(self.traces.rglob("metadata"))), 2)
 
     async def test_files_that_give_way(self):
-        sizes = {"subbuf_size": 4096, "num_subbuf": 8, "tracefile_size": 8192}
+        sizes = {"subbuf_size": 4096, "num_subbuf": 128, "tracefile_size": 8192}
         session = await self.session(**sizes, tracefile_count=3)
         await session.enable_channel("userspace", "all", **sizes)
         await session.enable_events("userspace", ["steps:step"], channel="c")
@@ -162,7 +162,34 @@ class WhereverMixin:
         events = self.read()
         self.assertEqual(events["steps:warning"], list(range(6000)))
         self.assertIn(5999, events["steps:step"])
-        self.assertLess(len(events["steps:step"]), 4000)
+        self.assertLess(len(events["steps:step"]), 5000)
+
+    async def test_metadata_is_written_anew(self):
+        session = await self.traced()
+        wanted = self.running.step(10)
+        (metadata,) = self.traces.rglob("metadata")
+        while "steps:step" not in (before := metadata.read_text()):
+            await deferLater(reactor, 0.01)
+        for turn in range(3):
+            metadata.write_text("nonsense")
+            await session.regenerate("metadata")
+            wanted += self.running.step(10)
+            while not metadata.exists() or "steps:step" not in metadata.read_text():
+                await deferLater(reactor, 0.01)
+            self.assertEqual(self.apart_from_the_clock(metadata), self.apart_from_the_clock(before))
+            if turn == 1:
+                await session.rotate()
+                metadata = next(path for path in self.traces.rglob("metadata") if "archives" not in str(path))
+        await self.assert_refused(Code.NOT_SUPPORTED, session.regenerate("weather"))
+        await session.stop()
+        await self.assert_refused(Code.SESSION_NOT_STARTED, session.regenerate("metadata"))
+        await session.destroy()
+        await self.archived(2)
+        self.assertEqual(self.read(), {"steps:step": wanted})
+
+    def apart_from_the_clock(self, metadata):
+        text = metadata if isinstance(metadata, str) else metadata.read_text()
+        return re.sub("offset = -?[0-9]+;", "", text)
 
     async def test_of_other_domains(self):
         """Log records: a program whose stream has nothing in it does not keep a chunk from its archive."""
@@ -186,6 +213,7 @@ class WhereverMixin:
             programs[0].stdin.write(f"{number}\n")
             programs[0].stdin.flush()
             self.assertEqual(programs[0].stdout.readline(), "done\n")
+            await session.regenerate("metadata")
             await session.rotate()
         await session.destroy()
         texts = ["\n".join(text_of(path)[0]) for path in await self.archived(4)]

@@ -77,6 +77,7 @@ class KernelDomain(Plain):
         self._channels: dict[str, KernelChannel] = {}
         self._tracefs: Tracefs | None = None
         self._attached = False
+        self._courier: Any = None  # ICourier
 
     async def enable_events(self, channel: str, names: Sequence[str], options: dict[str, Any]) -> list[str]:
         """See `IDomain`.
@@ -141,7 +142,14 @@ class KernelDomain(Plain):
             ]
             config = {"events": str(self._mounted().events), "session": self._session, "channels": channels}
             await courier.add_source(self.name, config)
+            self._courier = courier
             self._attached = True
+
+    async def regenerate(self, what: str) -> None:
+        """See `IDomain`: there is only metadata."""
+        if what != "metadata" or self._courier is None:
+            await super().regenerate(what)
+        await self._courier.ask_source(self.name, "regenerate-metadata", {})
 
     async def start(self) -> None:
         """See `IDomain`."""

@@ -105,7 +105,9 @@ class KernelSource:
         self._streams: list[CpuStream] = []
         self._sink: Any = None  # IPacketSink
         self._metadata = 0
+        self._trace = uuid4()
         self._news: list[str] = []
+        self._described: list[str] = []  # what was told of the news
         self._tallies = [tally.Tally() for _ in channels]  # by stream class
         self._running = self._paused = self._closed = False
         self._waiting: list[Deferred[None]] = []
@@ -169,9 +171,15 @@ class KernelSource:
     async def ask(
         self, what: str, facts: dict[str, Any], descriptors: list[int]
     ) -> tuple[dict[str, Any], list[int]]:
-        """See `IPacketSource`; there is nothing to ask."""
+        """See `IPacketSource`; there is ``regenerate-metadata``: with the time of day as it is now."""
         close_all(descriptors)
-        raise CommandError(Code.NOT_SUPPORTED, f"the kernel's events are not asked: {what}")
+        if what != "regenerate-metadata":
+            raise CommandError(Code.NOT_SUPPORTED, f"the kernel's events are not asked: {what}")
+        if self._described:
+            self._described[0] = self._head()
+            text = "".join(self._described).encode()
+            self._sink.rewrite_metadata(self._metadata, text)
+        return {}, []
 
     def close(self) -> None:
         """See `IPacketSource`."""
@@ -207,12 +215,11 @@ class KernelSource:
         self.pauseProducing()
 
     async def _announce(self) -> None:
-        trace = uuid4()
         self._formats.load()
         for stream_class, (name, instance) in enumerate(self._channels):
             classes = EventClasses(self._formats.layout, stream_class, self._news.append)
             buffer = ReadBuffer(instance.subbuffer_size)
-            channel = Channel(instance, trace, stream_class, classes, buffer, self._convert)
+            channel = Channel(instance, self._trace, stream_class, classes, buffer, self._convert)
             for cpu in instance.cpus:
                 limit = self._limits.get(name, UNLIMITED)
                 number = await self._sink.add_stream(self.path, f"{name}_{cpu}", limit)
@@ -220,10 +227,12 @@ class KernelSource:
         self._watchers = [Watcher(stream, self._readable) for stream in self._streams]
         self._metadata = await self._sink.add_stream(self.path, "metadata")
         await self._sink.publish()
-        hostname = self._hostname or gethostname()
-        head = describe_trace(trace, self._session, hostname, len(self._channels), clock_offset())
-        self._news.insert(0, head)
+        self._news.insert(0, self._head())
         self._tell_news()
+
+    def _head(self) -> str:
+        hostname = self._hostname or gethostname()
+        return describe_trace(self._trace, self._session, hostname, len(self._channels), clock_offset())
 
     async def _drain(self, stream: CpuStream) -> None:
         more = True
@@ -286,5 +295,6 @@ class KernelSource:
         """Describe what was met for the first time, before the packet that uses it."""
         if self._news:
             text = "".join(self._news).encode()
+            self._described += self._news
             self._news.clear()
             self._sink.write_metadata(self._metadata, text)

@@ -86,6 +86,7 @@ class UstSource:
         * ``make-trace``: ``trace``, and what a `Trace` is made of. The answer is that of `Trace.give`; the
           trace is announced to the sink by then if packets are handed on.
         * ``describe``: ``trace``, ``text``: more metadata, which is with the sink when this returns.
+        * ``rewrite``: ``trace``, ``text``: all metadata, which takes the place of what there was.
         * ``close-trace``: ``trace``: hand on what is left, and let go of the buffers.
         """
         close_all(descriptors)
@@ -94,6 +95,8 @@ class UstSource:
                 return await self._make_trace(facts["trace"], facts)
             case "describe":
                 self._trace(facts["trace"]).describe(facts["text"])
+            case "rewrite":
+                self._trace(facts["trace"]).rewrite(facts["text"])
             case "close-trace":
                 await self._close_trace(facts["trace"])
             case _:

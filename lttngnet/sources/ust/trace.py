@@ -88,6 +88,13 @@ class Trace:
         elif text:
             self._sink.write_metadata(self._metadata, text.encode())
 
+    def rewrite(self, text: str) -> None:
+        """Replace the metadata."""
+        if self._sink is None:
+            self._text = text
+        else:
+            self._sink.rewrite_metadata(self._metadata, text.encode())
+
     def streams(self) -> Iterator[Stream]:
         """Yield the streams of all channels."""
         for channel in self.channels:

@@ -43,6 +43,13 @@ class Recorder(Protocol):
     async def destroy(self) -> None:
         """See `IDomain`."""
 
+    async def regenerate_metadata(self) -> None:
+        """Have the metadata of a trace of its own written anew, if it has one.
+
+        Raises:
+            CommandError: it cannot be.
+        """
+
     def describe(self) -> dict[str, Any]:
         """Return more that `IDomain.describe` is to tell."""
 
@@ -96,6 +103,13 @@ class LoggerDomain(Plain):
         for recorder in others:
             with suppress(CommandError):
                 await recorder.add_contexts(names)
+
+    async def regenerate(self, what: str) -> None:
+        """See `IDomain`: there is only metadata."""
+        if what != "metadata":
+            await super().regenerate(what)
+        for recorder in self._recorders:
+            await recorder.regenerate_metadata()
 
     def is_empty(self) -> bool:
         """See `IDomain`."""

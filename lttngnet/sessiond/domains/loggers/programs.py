@@ -91,6 +91,11 @@ class ProgramRecorder:
             self._courier = None
             await self._all(self._applications, lambda application: application.forget(self._session))
 
+    async def regenerate_metadata(self) -> None:
+        """See `Recorder`."""
+        if self._courier is not None:
+            await self._courier.ask_source(PYTHON.name, "regenerate-metadata", {})
+
     def describe(self) -> dict[str, Any]:
         """See `Recorder`: ``applications``, the number of those that are there."""
         return {"applications": len(self._applications)}

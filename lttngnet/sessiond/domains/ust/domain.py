@@ -106,6 +106,15 @@ class UstDomain:
 
     async def regenerate(self, what: str) -> None:
         """See `IDomain`."""
+        if what == "metadata":
+            if self._channels.buffers == "pid":
+                raise CommandError(
+                    Code.PER_PID_SESSION,
+                    "where each process has buffers of its own, metadata is not regenerated",
+                )
+            if self._traces is not None:
+                await self._traces.regenerate()
+            return
         if what != "statedump":
             raise CommandError(Code.NOT_SUPPORTED, f"user space has no {what} to write anew")
         await self._all(member.regenerate_statedump() for member in self._members.values())

@@ -39,6 +39,7 @@ class Registry:
     """
 
     def __init__(self, facts: TraceFacts, clock_offset: int) -> None:
+        self._facts = facts
         self._byte_order = facts.byte_order
         self._streams: dict[int, _Stream] = {}
         self._numbers: dict[tuple[str, tuple[EnumEntry, ...]], int] = {}
@@ -109,6 +110,12 @@ class Registry:
         text = "".join(self._text[self._taken :])
         self._taken = len(self._text)
         return text
+
+    def regenerate(self, clock_offset: int) -> str:
+        """Return all that was described, from the beginning, with another offset; it counts as taken."""
+        self._text[0] = tsdl.preamble(self._facts, clock_offset)
+        self._taken = len(self._text)
+        return self.whole_text()
 
     def whole_text(self) -> str:
         """Return all that was described, from the beginning."""

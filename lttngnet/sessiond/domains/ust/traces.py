@@ -122,6 +122,19 @@ class Trace:
 
         return await self._turn.run(lambda: Deferred.fromCoroutine(work()))
 
+    async def regenerate(self) -> None:
+        """Have all that was described written anew, with the time of day as it is now.
+
+        Raises:
+            CommandError: it cannot be written.
+        """
+
+        async def work() -> None:
+            text = self._registry.regenerate(clock_offset())
+            await self._courier.ask_source(KIND, "rewrite", {"trace": self.number, "text": text})
+
+        await self._turn.run(lambda: Deferred.fromCoroutine(work()))
+
     def receive(self, channels: Iterable[Channel], facts: dict[str, Any], descriptors: list[int]) -> None:
         """Take the buffers, which are ours to close."""
         self._descriptors = descriptors
@@ -199,6 +212,15 @@ class Traces:
             trace = self._traces.pop(application, None)
         if trace is not None:
             await trace.close()
+
+    async def regenerate(self) -> None:
+        """Have the metadata of every trace written anew.
+
+        Raises:
+            CommandError: it cannot be.
+        """
+        for trace in list(self._traces.values()):
+            await trace.regenerate()
 
     def release(self) -> None:
         """Close all descriptors: the consumer process is gone, or will close the traces by itself."""

@@ -1,6 +1,7 @@
 """The domain between applications in memory and a consumer process in memory: who is asked what, and when."""
 
 import os
+import re
 import resource
 from dataclasses import replace
 from pathlib import Path
@@ -301,10 +302,21 @@ class DomainTests(SynchronousTestCase):
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (0, 0))
         self.assertEqual(len(self.courier.questions("describe")), 2)
 
-    def test_metadata_is_not_written_anew(self):
+    def test_metadata_is_written_anew(self):
         self.start()
-        failure = self.failureResultOf(Deferred.fromCoroutine(self.domain.regenerate("metadata")))
+        self.application()
+        (made,) = self.courier.questions("make-trace")
+        self.do(self.domain.regenerate("metadata"))
+        (rewritten,) = self.courier.questions("rewrite")
+        texts = [re.sub("offset = -?[0-9]+", "", each) for each in (made["metadata"], rewritten["text"])]
+        self.assertEqual(texts[0], texts[1])
+        failure = self.failureResultOf(Deferred.fromCoroutine(self.domain.regenerate("weather")))
         self.assertEqual(failure.value.code, Code.NOT_SUPPORTED)
+
+    def test_metadata_of_single_processes_stays(self):
+        self.start(buffers="pid")
+        failure = self.failureResultOf(Deferred.fromCoroutine(self.domain.regenerate("metadata")))
+        self.assertEqual(failure.value.code, Code.PER_PID_SESSION)
 
     def test_what_could_be_recorded(self):
         application = self.application()
