@@ -84,7 +84,8 @@ class Namespace:
         for process in self._processes:
             process.wait()
 
-    def _inside(self, command):
+    def inside(self, command):
+        """Return the command that runs another one in the namespace."""
         return ["nsenter", "-t", str(self.first_process), "-n", "-m", "-p", "--", *map(str, command)]
 
     def run(self, *command, timeout=60):
@@ -98,7 +99,7 @@ class Namespace:
         """Run commands at the same time to their end, and return of each its exit status and what it said."""
         processes = [
             subprocess.Popen(
-                self._inside(command),
+                self.inside(command),
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -120,7 +121,7 @@ class Namespace:
         """Start a process that stays; what it says goes to a file of that name."""
         with (self.folder / log).open("w") as output:
             process = subprocess.Popen(
-                self._inside(command),
+                self.inside(command),
                 env=self.environment,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -133,7 +134,7 @@ class Namespace:
     def converse(self, *command, cwd=None):
         """Start a process that stays, and is talked with through pipes."""
         process = subprocess.Popen(
-            self._inside(command),
+            self.inside(command),
             env=self.environment,
             cwd=cwd or self.folder,
             stdin=subprocess.PIPE,

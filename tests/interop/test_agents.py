@@ -180,7 +180,7 @@ class Program:
     def __init__(self, space, *command):
         self._space = space
         self.process = subprocess.Popen(
-            space._inside(command),
+            space.inside(command),
             env=space.environment,
             cwd=space.folder,
             stdin=subprocess.PIPE,
