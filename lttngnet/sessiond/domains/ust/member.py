@@ -112,8 +112,11 @@ class Member:
             return
         try:
             if wanted and self._session is None:
-                await self._join(await traces.of(self.application))
-                traces.given(self.application)
+                trace = await traces.of(self.application)
+                try:
+                    await self._join(trace)
+                finally:
+                    traces.given(self.application)
             for sent in self._sent:
                 await self._update(sent)
             if self._session is not None and wanted != self._is_recording:

@@ -196,7 +196,10 @@ class Traces:
         return await self._turn.run(lambda: Deferred.fromCoroutine(self._get(application)))
 
     def given(self, application: Application) -> None:
-        """An application has its buffers: if they are its own, nobody else needs the descriptors."""
+        """An application has its buffers, or will not take them.
+
+        If they are its own, nobody else needs the descriptors.
+        """
         if self._channels.buffers == "pid" and (trace := self._traces.get(application)) is not None:
             trace.release()
 

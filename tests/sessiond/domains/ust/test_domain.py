@@ -239,6 +239,15 @@ class DomainTests(SynchronousTestCase):
         self.do(self.domain.enable_events("c", ["d:e"], {}))
         self.assertEqual(self.heard(other), [])
 
+    def test_buffers_that_are_refused(self):
+        """A process that does not take its own buffers keeps no descriptors of ours open as long as it lives."""
+        self.start(buffers="pid")
+        application = self.application(answers=False)
+        self.peers[application].replies[Command.STREAM] = {"error": -Failure.ERROR}
+        self.pump()
+        self.assertFalse(application.is_gone)
+        self.assertEqual(self.descriptors(), self.open)
+
     def test_one_that_does_not_answer_harms_nobody(self):
         silent, well = self.application(), self.application(pid=43)
         self.heard(silent), self.heard(well)
