@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 KIND = "userspace"  # of the source in the consumer process
 
+RECENT = 4096  # paths: two processes of the same number and second, thus path, come soon one after the other
+
 _DESCRIPTION_LIMIT = 1 << 20  # bytes that describe a channel to the tracer; its own limit
 _MARGIN = 64  # descriptors to leave for everything else
 
@@ -182,7 +184,7 @@ class Traces:
         self._created = created
         self._numbers = count()
         self._traces: dict[Any, Trace] = {}
-        self._paths: Counter[str] = Counter()  # how often each was wanted
+        self._paths: Counter[str] = Counter()  # how often each was wanted; the oldest first
         self._turn = DeferredLock()
         self._is_closed = False
 
@@ -252,7 +254,10 @@ class Traces:
         """Return a path that no other trace has: a process can become another program within a second."""
         path = trace_path(self._channels.buffers, facts)
         self._paths[path] += 1
-        return path if self._paths[path] == 1 else f"{path}-{self._paths[path]}"
+        times = self._paths[path]
+        if len(self._paths) > RECENT:
+            del self._paths[next(iter(self._paths))]
+        return path if times == 1 else f"{path}-{times}"
 
     async def _make(self, facts: ApplicationFacts) -> Trace:
         channels = list(self._channels)

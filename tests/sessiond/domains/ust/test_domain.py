@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.errors import Code, CommandError
-from lttngnet.sessiond.domains.ust import catalogue
+from lttngnet.sessiond.domains.ust import catalogue, traces
 from lttngnet.sessiond.domains.ust.domain import UstDomain
 from lttngnet.sessiond.domains.ust.traces import trace_path
 from lttngnet.sessiond.ust.application import Application
@@ -174,6 +174,16 @@ class DomainTests(SynchronousTestCase):
         one, two = (facts["path"] for facts in self.courier.questions("make-trace"))
         self.assertEqual(two, f"{one}-2")
 
+    def test_only_so_many_paths_are_remembered(self):
+        """A session may see processes come and go for years."""
+        self.patch(traces, "RECENT", 2)
+        self.start(buffers="pid")
+        for pid in (42, 43, 43, 44, 42):
+            self.leave(self.application(pid=pid))
+        paths = [facts["path"] for facts in self.courier.questions("make-trace")]
+        self.assertEqual(paths[2], f"{paths[1]}-2")
+        self.assertEqual(paths[4], paths[0])
+
     def test_one_that_leaves_while_its_buffers_are_made(self):
         self.start(buffers="pid")
         self.courier.waiting = []
@@ -240,7 +250,7 @@ class DomainTests(SynchronousTestCase):
         self.assertEqual(self.heard(other), [])
 
     def test_buffers_that_are_refused(self):
-        """A process that does not take its own buffers keeps no descriptors of ours open as long as it lives."""
+        """A process that does not take its own buffers keeps no descriptors of ours open while it lives."""
         self.start(buffers="pid")
         application = self.application(answers=False)
         self.peers[application].replies[Command.STREAM] = {"error": -Failure.ERROR}
