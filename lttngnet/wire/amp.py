@@ -23,7 +23,7 @@ CLIENT_SOCKET = "client-lttngnet"  # its name in the session daemon's run-time f
 
 PIECE = 65535  # bytes: AMP's limit for one value
 MOST_PIECES = 256  # of one Json argument: 16 MiB
-MOST_DESCRIPTORS = 4096  # of one Descriptors argument
+MOST_DESCRIPTORS = 1 << 16  # of one Descriptors argument: a channel on 1,024 CPUs needs two thousand
 
 
 class Refused(Exception):
