@@ -111,6 +111,8 @@ class Reader:
 
     def flush(self, only_if_used: bool = False) -> None:
         """See `Stream.flush`."""
+        if self._has_failed:
+            return
         try:
             self.stream.flush(only_if_used)
         except OSError:

@@ -15,6 +15,7 @@ from lttngnet.ctf.packet import UNLIMITED, Limit
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import IPacketSource
 from lttngnet.sources.ust.buffers import HEADER
+from lttngnet.sources.ust.library import LibraryError
 from lttngnet.sources.ust.source import UstSource
 from lttngnet.wire.amp import close_all
 from tests.sources.test_records import MemorySink
@@ -403,6 +404,19 @@ class UstSourceTests(SynchronousTestCase):
         self.successResultOf(starting)
         close_all(self.successResultOf(making)[1])
         self.assertEqual(self.sink.said.count("p/metadata"), 1)
+
+    def test_a_stream_that_cannot_be_flushed(self):
+        """That is said once, not at every tick."""
+        self.make(0, channel(switch_timer=500_000))
+        self.start()
+
+        def fail(only_if_used):
+            raise LibraryError(22, "made up")
+
+        self.streams()[0].flush = fail
+        self.reactor.pump([0.5] * 3)
+        self.assertEqual(len(self.flushLoggedErrors(LibraryError)), 1)
+        self.assertEqual(len(self.sink.packets), self.cpus - 1)
 
     def test_closed_while_a_trace_is_announced(self):
         """The sink is lost just then: the asker hears why, and gets no files."""
