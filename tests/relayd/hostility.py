@@ -1,6 +1,5 @@
 """A relay daemon in memory with a clock, and what must hold of it whatever its peers did."""
 
-from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 
 from lttngnet.relayd.control import ControlFactory
@@ -8,19 +7,7 @@ from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.store.store import Store
-from tests.relayd.replaying import Relay, open_files
-
-
-class HastyClock(Clock):
-    """Time passes with every look at the clock, so that nothing is ever done in one turn."""
-
-    def __init__(self, step=0.0):
-        super().__init__()
-        self.step = step
-
-    def seconds(self):
-        self.rightNow += self.step
-        return self.rightNow
+from tests.relayd.replaying import HastyClock, Relay, open_files
 
 
 class WatchedRelay(Relay):

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from lttngnet.relayd import turns
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.live import ViewerFactory
@@ -18,19 +20,44 @@ from lttngnet.relayd.store.store import Store
 DONE = Failure(ConnectionDone())
 
 
+class HastyClock(Clock):
+    """Time passes with every look at the clock, so that nothing is ever done in one turn."""
+
+    def __init__(self, step=0.0):
+        super().__init__()
+        self.step = step
+
+    def seconds(self):
+        self.rightNow += self.step
+        return self.rightNow
+
+
 class Relay:
-    """A relay daemon without sockets."""
+    """A relay daemon without sockets.
+
+    Attributes:
+        step: seconds that pass with every look at the clock; None is no clock: everything is done at once.
+    """
+
+    step = None
 
     def __init__(self, output, grouping=Grouping.HOST, allows_clear=True, clock=lambda: 0.0):
         self.output = Path(output)
-        self.store = Store(self.output, grouping, allows_clear, clock)
+        self._turns = None if self.step is None else HastyClock(self.step)
+        self.store = Store(self.output, grouping, allows_clear, clock, reactor=self._turns)
         self.control = ControlFactory(self.store)
         self.data = DataFactory(self.store)
         self.live = ViewerFactory(self.store)
 
     def connect(self, kind):
         """Return a new connection: ``control``, ``data`` or ``live``."""
-        return Connection({"control": self.control, "data": self.data, "live": self.live}[kind])
+        factories = {"control": self.control, "data": self.data, "live": self.live}
+        return Connection(factories[kind], self.take_turns)
+
+    def take_turns(self):
+        """Let all turns be taken that are due."""
+        if self._turns is not None:
+            self._turns.advance(0)
 
     def files(self):
         """Return size and SHA-256 of every file that was written, by path."""
@@ -46,10 +73,26 @@ class Relay:
         return sorted(str(path.relative_to(self.output)) for path in self.output.rglob("*") if path.is_dir())
 
 
-class Connection:
-    """The peer's end of a connection in memory."""
+class InSteps:
+    """A mixin for test cases with a `Relay`: every step of what it has to do is a turn, and a round."""
 
-    def __init__(self, factory):
+    def setUp(self):
+        self.patch(Relay, "step", 1e-6)
+        self.patch(turns, "TURN", 0.0)
+        self.patch(turns, "ROUND", 1e-9)
+        super().setUp()
+
+
+class Connection:
+    """The peer's end of a connection in memory.
+
+    Args:
+        factory: of the channel.
+        take_turns: has what was sent carried out.
+    """
+
+    def __init__(self, factory, take_turns):
+        self._take_turns = take_turns
         self.channel = factory.buildProtocol(None)
         self.transport = StringTransport()
         self.channel.makeConnection(self.transport)
@@ -62,10 +105,12 @@ class Connection:
         """Send, and return what was answered."""
         before = len(self.transport.value())
         self.channel.dataReceived(data)
+        self._take_turns()
         return self.transport.value()[before:]
 
     def close(self):
         self.channel.connectionLost(DONE)
+        self._take_turns()
 
 
 def replay(capture, relay, minor=None, change=lambda data: data):

@@ -26,7 +26,7 @@ from lttngnet.wire.viewer import (
     request,
 )
 from tests.relayd.hostility import WatchedRelay
-from tests.relayd.replaying import Relay, open_files, utc
+from tests.relayd.replaying import InSteps, Relay, open_files, utc
 from tests.relayd.talking import Client
 from tests.relayd.watching import Viewer
 
@@ -692,3 +692,19 @@ class ConnectionTests(LiveCase):
         channel.makeConnection(transport)
         self.assertIs(transport.producer, channel)
         self.assertTrue(transport.streaming)
+
+
+class IndexInStepsTests(InSteps, IndexTests):
+    """The same, with everybody's turns as short as they can be."""
+
+
+class MetadataInStepsTests(InSteps, MetadataTests):
+    """The same, with everybody's turns as short as they can be."""
+
+
+class ChunkInStepsTests(InSteps, ChunkTests):
+    """The same, with everybody's turns as short as they can be."""
+
+
+class TraceFileInStepsTests(InSteps, TraceFileTests):
+    """The same, with everybody's turns as short as they can be."""

@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.wire import viewer as wire
 from lttngnet.wire.viewer import Flags, IndexStatus, StreamsStatus
 from tests.captures import Capture
-from tests.relayd.replaying import Relay, utc
+from tests.relayd.replaying import InSteps, Relay, utc
 
 
 class LiveReplayTests(SynchronousTestCase):
@@ -81,3 +81,7 @@ def as_set(message, answer):
         streams = wire.StreamList.unpack(answer)
         return streams.status, frozenset(streams.streams), len(answer)
     return answer
+
+
+class LiveReplayInStepsTests(InSteps, LiveReplayTests):
+    """The same, with everybody's turns as short as they can be."""

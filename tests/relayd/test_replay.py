@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.relayd.store.layout import Grouping
 from tests.captures import Capture
-from tests.relayd.replaying import Relay, replay, utc
+from tests.relayd.replaying import InSteps, Relay, replay, utc
 
 # What the genuine relay daemon 2.13.9 answered and wrote when it was sent the client's side of these,
 # with the older minor in the client's VERSION.
@@ -107,3 +107,11 @@ class OldClientTests(SynchronousTestCase):
 
     def test_2_11(self):
         self.check(11)
+
+
+class ReplayInStepsTests(InSteps, ReplayTests):
+    """The same, with everybody's turns as short as they can be."""
+
+
+class OldClientInStepsTests(InSteps, OldClientTests):
+    """The same, with everybody's turns as short as they can be."""
