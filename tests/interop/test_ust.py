@@ -82,6 +82,7 @@ class Case(TestCase):
 
     timeout = 40
     environment: dict = {}
+    options = ("--no-kernel", "-v")
     connection = None
 
     def setUp(self):
@@ -94,7 +95,7 @@ class Case(TestCase):
         self.space.environment |= self.environment
         self.addCleanup(self.space.close)
         self.run = Path(f"/proc/{self.space.first_process}/root/run/lttng")
-        command = (*TWISTD, "-n", "--pidfile=", "lttng-sessiond", "--no-kernel", "-v")
+        command = (*TWISTD, "-n", "--pidfile=", "lttng-sessiond", *self.options)
         self.sessiond = self.space.start(*command, log="sessiond.log")
         sockets = [self.run / name for name in ("client-lttngnet", "lttng-ust-sock-8")]
         wait_until(lambda: all(each.exists() for each in sockets), "our session daemon")

@@ -1,4 +1,4 @@
-"""What our session daemon records of applications is complete, wherever it goes, and leaves nothing behind."""
+"""What our session daemon records of applications is complete, wherever it goes; nothing is left behind."""
 
 import re
 from collections import Counter, defaultdict
@@ -16,9 +16,8 @@ from tests.interop.ours import text_of
 UNAVAILABLE = missing()
 LTTNG = ("lttng", "--no-sessiond")
 EACH = 50_000  # events of each of two processes
-DROP = re.compile(
-    r' flood:drop: .*vpid = (\d+) .* n = (\d+), text = "an event as long as others often are" }$'
-)
+TEXT = "an event as long as others often are"
+DROP = re.compile(rf' flood:drop: .*vpid = (\d+) .* n = (\d+), text = "{TEXT}" }}$')
 GENUINE_PORTS = (6342, 6343, 6344)
 TOGETHER, TIMES, EVENTS = 20, 5, 20
 
@@ -92,7 +91,7 @@ class PairingTests(test_ust.Case):
         self.space.start_genuine_sessiond()
         for line in (
             "create s -U net://127.0.0.1",
-            "enable-channel -u c --subbuf-size=64k --blocking-timeout=inf",
+            "enable-channel -u c --subbuf-size=8M",
             "add-context -u -t vpid",
             "enable-event -u -c c flood:*",
             "start",
