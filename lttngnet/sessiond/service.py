@@ -179,7 +179,7 @@ def makeService(options: Options) -> MultiService:
         available[kind.name] = partial(list_loggers, kind, agents)
     if not options["no-ust"]:
         domains["userspace"] = lambda session, other: UstDomain(session, tracers)
-        available["userspace"] = lambda fields: catalogue.available(tracers, fields)
+        available["userspace"] = lambda fields: catalogue.available(tracers, fields, reactor)
     timeout = network_timeout()
     surroundings = Surroundings(
         hostname,

@@ -339,7 +339,7 @@ class DomainTests(SynchronousTestCase):
 
     def test_what_could_be_recorded(self):
         application = self.application()
-        listing = Deferred.fromCoroutine(catalogue.available(self.applications, False))
+        listing = Deferred.fromCoroutine(catalogue.available(self.applications, False, self.clock))
         peer = self.peers[application]
         peer.answer()
         peer.answer(content=b"a:b".ljust(256, b"\0") + (6).to_bytes(4, "little"))
@@ -347,6 +347,27 @@ class DomainTests(SynchronousTestCase):
         self.pump()
         event = {"name": "a:b", "loglevel": "TRACE_INFO", "pid": 42, "procname": "demo"}
         self.assertEqual(self.successResultOf(listing), [event])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_lists_without_end(self):
+        """Of who has too much to tell, or takes too long to tell it, nothing is listed: the others are."""
+        self.patch(catalogue, "ROOM", 10_000)
+        well, long, slow = (self.peers[self.application(pid=pid)] for pid in (1, 2, 3))
+        listing = Deferred.fromCoroutine(catalogue.available(self.applications, False, self.clock))
+        for peer in (well, long, slow):
+            peer.answer()
+        for number in range(200):
+            name = b"a:%d" % number
+            for peer in (well, long) if number < 50 else (long,):
+                peer.answer(content=name.ljust(256, b"\0") + (6).to_bytes(4, "little"))
+        for peer in (well, long):
+            peer.answer(error=-Failure.NO_ENTRY)
+            peer.answer_all()
+        for _ in range(15):
+            self.assertNoResult(listing)
+            self.clock.advance(4)
+            slow.answer(content=b"a:b".ljust(256, b"\0") + (6).to_bytes(4, "little"))
+        self.assertEqual([event["pid"] for event in self.successResultOf(listing)], [1] * 50)
 
     def test_described(self):
         self.start()
