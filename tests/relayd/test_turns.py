@@ -121,6 +121,39 @@ class RoundsTests(TurnsTestCase):
         self.clock.iterate()
         self.assertIn("little", self.done[before : before + 3])
 
+    def test_who_asks_for_little_again_and_again_comes_before_a_crowd(self):
+        self.turns.do(self.steps("little"))
+        for steps in (1, 9):
+            self.others(200, steps)
+            before = len(self.done)
+            self.turns.do(self.steps("little"))
+            self.clock.iterate()
+            self.assertIn("little", self.done[before : before + 5])
+            self.settle()
+
+    def test_who_asked_for_much_is_one_of_the_crowd(self):
+        self.turns.do(self.steps(*["much"] * 20))
+        self.settle()
+        self.others(50, 1)
+        before = len(self.done)
+        self.turns.do(self.steps("little"))
+        self.settle()
+        self.assertEqual(self.done[-1], "little")
+        self.assertGreater(len(self.done), before + 9)
+
+    def test_a_crowd_goes_on_beside_who_asks_for_little(self):
+        quick = [Turns(self.rounds, StringTransport()) for _ in range(50)]
+        for turns in quick:
+            turns.do(self.steps("little"))
+        self.settle()
+        self.others(50, 1)
+        self.turns.do(self.steps("new"))
+        for _ in range(51):
+            for turns in quick:
+                turns.do(self.steps("little"))
+            self.clock.iterate()
+        self.assertIn("new", self.done)
+
     def test_a_long_job_goes_on_beside_a_flood_of_little_ones(self):
         self.turns.do(self.steps(*["long"] * 40))
         for _ in range(100):

@@ -186,6 +186,30 @@ class CrowdTests(WaitTestCase):
         added = peer.read(12 * streams)
         return [wire.StreamAdded.unpack(added[at : at + 12]).handle for at in range(0, len(added), 12)]
 
+    def test_all_ask_at_the_same_moment(self):
+        for questions in (1, 50):
+            self.load(self.ask_all, 400, questions, scaled(2))
+            self.watch_children()
+            self.nobody_waited(f"400 connections with {questions} questions each")
+        self.all_is_back(KEPT)
+
+    def ask_all(self, connections, questions, times):
+        peers, handles = [], []
+        while len(peers) < connections:  # to accept one is no turn of anybody
+            some = [self.daemon.connect() for _ in range(20)]
+            for number, peer in enumerate(some, len(peers)):
+                peer.send(HELLO + self.beginning(f"asks{number}") + self.adding(1))
+            handles += [self.handles(peer, 1)[0] for peer in some]
+            peers += some
+        for number in range(0, questions * times, questions):
+            for peer, handle in zip(peers, handles, strict=True):
+                those = range(number, number + questions)
+                peer.send(b"".join(command(Command.SEND_INDEX, index(handle, n).pack(13)) for n in those))
+            for peer in peers:
+                assert peer.read(4 * questions) == wire.OK.pack() * questions
+        for peer in peers:
+            peer.close()
+
     def test_the_deletion_of_a_trace_chunk(self):
         self.load(self.rotate_and_clear, 3000)
         self.watch_children()
