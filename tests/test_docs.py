@@ -238,11 +238,11 @@ class NumberTests(SynchronousTestCase):
     ANSWERS = {
         "CONNECT": viewer.Connect,
         "LIST_SESSIONS": viewer.Status,  # as long as the number of sessions
-        "ATTACH_SESSION": viewer._Counted,
+        "ATTACH_SESSION": viewer.StreamsHead,
         "GET_NEXT_INDEX": viewer.NextIndex,
         "GET_PACKET": viewer.PacketHead,
         "GET_METADATA": viewer.MetadataHead,
-        "GET_NEW_STREAMS": viewer._Counted,
+        "GET_NEW_STREAMS": viewer.StreamsHead,
         "CREATE_SESSION": viewer.Status,
         "DETACH_SESSION": viewer.Status,
     }
