@@ -95,6 +95,12 @@ class Daemon:
         """Seconds that it has worked."""
         return processor_time(self.process.pid)[0]
 
+    def rests(self):
+        """Look for a tenth of a second whether it works."""
+        before = self.cpu()
+        select.select([], [], [], 0.1)
+        return self.cpu() - before < 0.002
+
     def said(self):
         return self.log.read_text()
 
