@@ -79,7 +79,21 @@ class IPacketSource(Interface):
     path: str = Attribute("Where the trace lies below the session's folder: ``kernel``, ``python``.")
 
     async def start(sink: Any) -> None:
-        """Announce the streams and the metadata to an `IPacketSink`, and hand on packets from now on."""
+        """Announce the streams and the metadata to an `IPacketSink`, and hand on packets from now on.
+
+        Args:
+            sink: None where there are only to be snapshots.
+        """
+
+    async def snapshot(sink: Any) -> None:
+        """Hand what is recorded, and stays recorded, to an `IPacketSink` of its own; see `start`.
+
+        Raises:
+            CommandError: what is read of this kind of trace is gone.
+        """
+
+    def clear() -> None:
+        """Drop what is recorded, where there are only to be snapshots."""
 
     async def flush() -> list[Silence]:
         """Hand on what was recorded up to now, and go on; return the streams that had nothing.

@@ -18,6 +18,7 @@ def facts(name="session1", **changes):
         "warnings": [],
         "network": False,
         "live": 0,
+        "snapshot": False,
         "rotation": {"timer": 0, "size": 0},
         "rotated": 0,
         "path": "",
@@ -39,6 +40,7 @@ class Memory:
         gone: whether to hang up on every question.
         events: what `ListEvents` answers.
         path: what `Rotate` answers.
+        outputs: what `ListSnapshotOutputs` answers.
     """
 
     def __init__(self):
@@ -49,6 +51,7 @@ class Memory:
         self.gone = False
         self.events = []
         self.path = "/traces/archives/0"
+        self.outputs = [{"id": 2, "name": "two", "output": "file:///two/"}]
 
 
 class FakeDaemon(amp.AMP):
@@ -71,8 +74,9 @@ class FakeDaemon(amp.AMP):
         return {"facts": {"version": "0.1.0", "pid": 42, "domains": ["kernel", "python"]}}
 
     @answers(wire.CreateSession)
-    async def create(self, name, output, no_consumer, live):
-        self.note("CreateSession", name=name, output=output, no_consumer=no_consumer, live=live)
+    async def create(self, name, output, no_consumer, live, snapshot):
+        asked = {"name": name, "output": output, "no_consumer": no_consumer, "live": live}
+        self.note("CreateSession", **asked, snapshot=snapshot)
         name = name or "auto-20261122-150000"
         where = "" if no_consumer else "file:///traces/"
         self.memory.sessions[name] = facts(name, output=where)
@@ -143,6 +147,25 @@ class FakeDaemon(amp.AMP):
     @answers(wire.Clear)
     async def clear(self, session):
         self.note("Clear", session=session)
+
+    @answers(wire.RecordSnapshot)
+    async def record_snapshot(self, session, name, output):
+        self.note("RecordSnapshot", session=session, name=name, output=output)
+        return {"path": "/traces/snapshot-1"}
+
+    @answers(wire.AddSnapshotOutput)
+    async def add_snapshot_output(self, session, name, output):
+        self.note("AddSnapshotOutput", session=session, name=name, output=output)
+        return {"output": self.memory.outputs[-1]}
+
+    @answers(wire.DeleteSnapshotOutput)
+    async def delete_snapshot_output(self, session, which):
+        self.note("DeleteSnapshotOutput", session=session, which=which)
+
+    @answers(wire.ListSnapshotOutputs)
+    async def list_snapshot_outputs(self, session):
+        self.note("ListSnapshotOutputs", session=session)
+        return {"outputs": self.memory.outputs}
 
     @answers(wire.ListEvents)
     async def list_events(self, domain, fields):

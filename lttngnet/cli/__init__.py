@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from lttngnet.cli import archives, channels, consumers, events, processes, sessions, states, view
+from lttngnet.cli import archives, channels, consumers, events, processes, sessions, snapshots, states, view
 from lttngnet.cli.terminal import Terminal
 from lttngnet.errors import CommandError
 from lttngnet.uri import UriError
@@ -73,6 +73,7 @@ for verb in (
     archives.enable_rotation,
     archives.disable_rotation,
     archives.clear,
+    snapshots.snapshot,
     sessions.regenerate,
     sessions.destroy,
     states.list_sessions,

@@ -57,6 +57,7 @@ class Create(click.Command):
     metavar="[PERIOD]",
     help="For live viewers: send what is recorded this often (1s). Without an output: to this machine.",
 )
+@click.option("--snapshot", is_flag=True, help="For snapshots: nothing is sent until one is recorded.")
 @as_json
 @pass_terminal
 def create(
@@ -68,6 +69,7 @@ def create(
     data: str | None,
     no_consumer: bool,
     live: int | None,
+    snapshot: bool,
     as_json: bool,
 ) -> None:
     """Create a tracing session, and make it the current one.
@@ -76,19 +78,23 @@ def create(
     ~/lttng-traces, until enable-consumer says otherwise.
     """
     output = _output(folder, both, control, data, no_consumer)
+    if snapshot and (live is not None or no_consumer):
+        raise click.ClickException("--snapshot, --live and --no-consumer exclude each other")
     if live == 0:
         raise click.ClickException("a live timer of 0 would send nothing: say something like --live=1s")
     if live and output is None and not no_consumer:
         output = output_argument(LIVE_OUTPUT)
 
     async def conversation(daemon: "Daemon") -> "Facts":
-        session = await daemon.create(name or "", output, no_consumer, live or 0)
+        session = await daemon.create(name or "", output, no_consumer, live or 0, snapshot)
         return await session.describe()
 
     facts = terminal.ask(conversation)
     current.remember(os.environ, facts["name"])
     terminal.warn(*(output.warnings if output else ()))
     where = f"Its trace will go to {facts['output']}" if facts["output"] else "It has no output yet"
+    if snapshot:
+        where = f"It is for snapshots, which go to {facts['output']}"
     terminal.tell(facts, f"Session {facts['name']} created.\n{where}", as_json)
 
 

@@ -139,6 +139,33 @@ class Session:
         """Delete what was recorded up to now, but for what is archived; tracing goes on."""
         await self._ask(wire.Clear)
 
+    async def snapshot(self, name: str = "", output: str | Output | None = None) -> str:
+        """Record a snapshot of what is in the buffers, which stays there.
+
+        Args:
+            name: takes the place of that of the output.
+            output: as in `set_consumer_uri`; None: the one that the session has.
+
+        Returns:
+            Where it lies: below the relay daemon's folder, or a local path.
+        """
+        wanted = output_of(output) if isinstance(output, str) else output
+        where = None if wanted is None else wanted.to_dict()
+        return str((await self._ask(wire.RecordSnapshot, name=name, output=where))["path"])
+
+    async def add_snapshot_output(self, output: str | Output, name: str = "") -> Facts:
+        """Add an output of snapshots, as in `set_consumer_uri`; return its ``id``, ``name``, ``output``."""
+        wanted = output_of(output) if isinstance(output, str) else output
+        return dict((await self._ask(wire.AddSnapshotOutput, name=name, output=wanted.to_dict()))["output"])
+
+    async def delete_snapshot_output(self, which: str | int) -> None:
+        """Delete an output of snapshots, by its name or number."""
+        await self._ask(wire.DeleteSnapshotOutput, which=str(which))
+
+    async def snapshot_outputs(self) -> list[Facts]:
+        """Return the outputs of snapshots: ``id``, ``name``, ``output`` of each."""
+        return list((await self._ask(wire.ListSnapshotOutputs))["outputs"])
+
     async def start(self) -> None:
         """Start tracing."""
         await self._ask(wire.Start)
@@ -175,6 +202,7 @@ class Daemon:
         output: str | Output | None = None,
         no_consumer: bool = False,
         live: int = 0,
+        snapshot: bool = False,
     ) -> Session:
         """Create a tracing session.
 
@@ -183,6 +211,7 @@ class Daemon:
             output: where the trace goes, as in `Session.set_consumer_uri`. None: the default local folder.
             no_consumer: the session has no output until a URI is set.
             live: for live viewers: microseconds between two times that what was recorded is sent.
+            snapshot: nothing is sent by itself: the session is for snapshots, which go to that output.
 
         Raises:
             CommandError: the name is taken (SESSION_EXISTS) or not possible, or the output is wrong.
@@ -195,6 +224,7 @@ class Daemon:
             output=None if output is None else output.to_dict(),
             no_consumer=no_consumer,
             live=live,
+            snapshot=snapshot,
         )
         return self.handle(str(answer["name"]))
 

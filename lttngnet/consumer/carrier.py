@@ -72,7 +72,8 @@ class Carrier:
         Raises:
             CommandError: the relay daemon refused something, or is gone.
         """
-        await self._of_relay(self._sink.begin())
+        if self._sink is not None:
+            await self._of_relay(self._sink.begin())
         for kind, source in self._sources.items():
             if kind not in self._started:
                 self._started.add(kind)
@@ -107,6 +108,10 @@ class Carrier:
         Raises:
             CommandError: the sink cannot, or the relay daemon is gone.
         """
+        if self._sink is None:
+            for kind in sorted(self._known):
+                self._sources[kind].clear()
+            return ""
         for kind in self._known - self._started:
             self._sources[kind].resumeProducing()  # was perhaps paused when it stopped
         await self._of_relay(self.flush())
@@ -117,6 +122,25 @@ class Carrier:
         finally:
             self._held = False
             self._tell_sources()
+
+    async def snapshot(self, sink: Any) -> None:
+        """Let a sink, which is for nothing else, have all that is recorded now; it stays in the buffers.
+
+        Raises:
+            CommandError: there is nothing like that, or the sink cannot take it.
+        """
+
+        async def record() -> None:
+            await sink.begin()
+            for kind in sorted(self._known):
+                await self._sources[kind].snapshot(sink)
+            await sink.finish()
+
+        try:
+            await self._of_relay(record())
+        except BaseException:
+            sink.abandon()
+            raise
 
     async def _beat(self) -> None:
         """Flush, unless nothing is consumed now anyway."""
@@ -132,7 +156,8 @@ class Carrier:
         for kind in sorted(self._started):
             await self._of_relay(self._sources[kind].stop())
         self._started.clear()
-        await self._of_relay(self._sink.quiesce())
+        if self._sink is not None:
+            await self._of_relay(self._sink.quiesce())
 
     async def finish(self) -> None:
         """Close the trace, after `end` if that did not happen.

@@ -36,22 +36,27 @@ class Chunks:
     Args:
         control: a connection on which the session was created.
         seconds: the time since the epoch.
+        first: number of the first chunk.
+        name: of its folder, if it is not made of number and time: that of a snapshot.
 
     Attributes:
         current: number of the chunk that packets go to, or None.
     """
 
-    def __init__(self, control: ControlClient, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, control: ControlClient, seconds: Callable[[], float], first: int = 0, name: str = ""
+    ) -> None:
         self.current: int | None = None
         self._control = control
         self._seconds = seconds
-        self._opened = 0
+        self._opened = first
+        self._name = name
         self._has_rotated = False
 
     async def open(self) -> int | None:
         """Begin a chunk; return the number of the one that was the current one."""
         number, before = self._opened, self.current
-        chunk = CreateTraceChunk(number, int(self._seconds()))
+        chunk = CreateTraceChunk(number, int(self._seconds()), self._name)
         await self._control.demand(Command.CREATE_TRACE_CHUNK, chunk.pack(), Status)
         self._opened, self.current = number + 1, number
         return before

@@ -26,11 +26,16 @@ class DirectorySink:
     """
 
     def __init__(
-        self, folder: str, on_lost: Callable[[str], None], seconds: Callable[[], float] = time.time
+        self,
+        folder: str,
+        on_lost: Callable[[str], None],
+        seconds: Callable[[], float] = time.time,
+        has_indexes: bool = True,
     ) -> None:
         self.folder = Path(folder)
         self._on_lost = on_lost
         self._seconds = seconds
+        self._has_indexes = has_indexes
         self._streams: dict[int, StreamFiles] = {}
         self._texts: dict[int, bytes] = {}  # metadata, while there is no chunk
         self._added = 0
@@ -52,7 +57,7 @@ class DirectorySink:
         await self.begin()
         assert self._chunk is not None
         self._added += 1
-        self._streams[self._added] = StreamFiles(PurePath(path, name), limit, self._chunk)
+        self._streams[self._added] = StreamFiles(PurePath(path, name), limit, self._chunk, self._has_indexes)
         return self._added
 
     async def publish(self) -> None:
@@ -101,6 +106,12 @@ class DirectorySink:
 
     async def quiesce(self) -> None:
         """See `IPacketSink`: files are written without a buffer of ours."""
+
+    def abandon(self) -> None:
+        """Give up, without a word to anybody."""
+        for stream in self._streams.values():
+            stream.close()
+        self._lost = True
 
     async def finish(self) -> None:
         """See `IPacketSink`."""

@@ -79,8 +79,9 @@ class StreamFiles:
         path: of the stream below a chunk.
     """
 
-    def __init__(self, path: PurePath, limit: Limit, chunk: Chunk) -> None:
+    def __init__(self, path: PurePath, limit: Limit, chunk: Chunk, has_index: bool = True) -> None:
         self.path = path
+        self._has_index = has_index
         self._limit = limit
         self._trace: BinaryIO | None = None
         self._index: BinaryIO | None = None
@@ -117,7 +118,7 @@ class StreamFiles:
             self._open()
         trace, offset = self._trace, self._size
         assert trace is not None
-        if self._index is None:
+        if self._index is None and self._has_index:
             self._index = self._chunk.create(self.path.parent / "index" / f"{self._name}.idx")
             self._index.write(index_header(INDEX_MINOR))
         try:
@@ -140,7 +141,8 @@ class StreamFiles:
             packet.stream_instance,
             packet.sequence,
         )
-        self._index.write(entry.pack())
+        if self._index is not None:
+            self._index.write(entry.pack())
 
     def close(self) -> None:
         """Close both files."""

@@ -89,6 +89,29 @@ class Consumer(amp.Channel):
         except OSError as problem:
             raise CommandError(Code.CREATE_DIR_FAIL, f"cannot make the trace's folder: {problem}") from None
 
+    @amp.answers(amp.SnapshotToRelay)
+    async def snapshot_to_relay(self, control: int, data: int, relay: dict[str, Any]) -> None:
+        """See `amp.SnapshotToRelay`."""
+        clock: IReactorTime = self._reactor
+        sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: None)
+        client, path = ControlClient(clock, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
+        adopt(self._reactor, control, client)
+        Outgoing(socket.socket(fileno=data), path, self._reactor)
+        sink.connect(client, path, None)
+        await self._carrier.snapshot(sink)
+
+    @amp.answers(amp.SnapshotToFolder)
+    async def snapshot_to_folder(self, path: str) -> None:
+        """See `amp.SnapshotToFolder`."""
+        problems: list[str] = []
+        try:
+            sink = DirectorySink(path, problems.append, has_indexes=False)
+        except OSError as problem:
+            raise CommandError(Code.SNAPSHOT_FAIL, f"cannot make the snapshot's folder: {problem}") from None
+        await self._carrier.snapshot(sink)
+        if problems:
+            raise CommandError(Code.SNAPSHOT_FAIL, problems[0])
+
     @amp.answers(amp.AddSource)
     async def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """See `amp.AddSource`."""

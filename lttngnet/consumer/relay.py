@@ -54,6 +54,8 @@ class RelaySession:
         prefix: what relay daemons below 2.11 want before the path of a trace: ``/HOST/SESSION-DATE/``.
         live: microseconds between two times that what was recorded is sent; 0 is not live.
         clears: whether the relay daemon deletes what was recorded when it is asked to.
+        snapshot: name of the one that the session is for, if it is for one. Snapshots have no indexes.
+        chunk: number of the first chunk.
     """
 
     minor: int
@@ -62,6 +64,8 @@ class RelaySession:
     prefix: str = ""
     live: int = 0
     clears: bool = False
+    snapshot: str = ""
+    chunk: int = 0
 
 
 @dataclass
@@ -166,14 +170,20 @@ class RelaySink:
         self._all_answered: Deferred[None] | None = None
         self._lost: str | None = None
 
-    def connect(self, control: ControlClient, data: DataPath, producer: IPushProducer) -> None:
+    def connect(self, control: ControlClient, data: DataPath, producer: IPushProducer | None) -> None:
         """Take the two connections over which to send; the producer is paused while the relay is slow."""
         control.minor = self.session.minor
         control.on_lost = self.lose
         data.on_lost = self.lose
         self.control, self.data = control, data
-        self.chunks = Chunks(control, self._seconds)
-        data.register(producer)
+        self.chunks = Chunks(control, self._seconds, self.session.chunk, self.session.snapshot)
+        if producer is not None:
+            data.register(producer)
+
+    def abandon(self) -> None:
+        """Give up, without a word to anybody."""
+        self._on_lost = lambda why: None
+        self.lose("it was given up")
 
     def lose(self, why: str) -> None:
         """Give up: nothing can be delivered any more."""
@@ -267,6 +277,8 @@ class RelaySink:
         self._send_index(SendIndex(known.handle, last, 0, 0, 0, silence.until, 0, silence.stream_class, 0, 0))
 
     def _send_index(self, index: SendIndex) -> None:
+        if self.session.snapshot:
+            return
         self._unanswered += 1
         asked = self.control.ask(Command.SEND_INDEX, index.pack(self.session.minor), Status)
         asked.addCallbacks(self._indexed, lambda lost: lost.trap(RelayLost))
@@ -313,16 +325,21 @@ class RelaySink:
     async def finish(self) -> None:
         """See `IPacketSink`: the order of a genuine consumer daemon at ``destroy``."""
         await self.quiesce()
+        if self.session.snapshot:
+            await self._close_all()
         if (last := self.chunks.leave()) is not None:
             await self._move()
             await self.chunks.close(last, self.chunks.last_command)
             while await self.chunks.exists(last):
                 await deferLater(self._clock, POLL)
+        await self._close_all()
+        self.data.close()
+        self.control.close()
+
+    async def _close_all(self) -> None:
         for stream in sorted(self._streams.values(), key=lambda stream: not stream.is_metadata):
             await self._close_known(stream)
         self._streams.clear()
-        self.data.close()
-        self.control.close()
 
     def _indexed(self, answer: Status) -> None:
         if answer.code != Code.OK:

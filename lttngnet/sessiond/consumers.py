@@ -133,6 +133,20 @@ class ConsumerProcess:
         """Let it write to a local folder."""
         await self._ask(amp.UseDirectory, path=path)
 
+    async def snapshot_to_relay(self, link: Established, name: str, chunk: int) -> None:
+        """Let it record a snapshot of that name over a link; our sockets are closed whatever happens."""
+        relay = dict(vars(link.session)) | {"snapshot": name, "chunk": chunk}
+        if relay["prefix"]:
+            relay["prefix"] = f"{relay['prefix'].rstrip('/')}/{name}/"
+        try:
+            await self._ask(amp.SnapshotToRelay, control=link.control, data=link.data, relay=relay)
+        finally:
+            link.close()
+
+    async def snapshot_to_folder(self, path: str) -> None:
+        """Let it record a snapshot in a folder."""
+        await self._ask(amp.SnapshotToFolder, path=path)
+
     async def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """See `ICourier`."""
         await self._ask(amp.AddSource, kind=kind, config=config)

@@ -59,8 +59,10 @@ class Outlet:
         surroundings: Surroundings,
         on_lost: Callable[[str], None],
         live: int = 0,
+        snapshot: bool = False,
     ) -> None:
         self.live = live
+        self._is_for_snapshots = snapshot
         self.template = Output()
         self.path = ""
         self.consumer: ConsumerProcess | None = None
@@ -93,7 +95,7 @@ class Outlet:
         Raises:
             CommandError: it could not be had; then nothing is left of the attempt.
         """
-        is_network, link = self.template.is_network, None
+        is_network, link = self.template.is_network and not self._is_for_snapshots, None
         if is_network:
             link = await self._surroundings.establish(self.template, self._relay_session())
         try:
@@ -107,7 +109,7 @@ class Outlet:
             if link is not None:
                 await self.consumer.connect(link)
                 self.path = link.session.path
-            elif self.template.path is not None:
+            elif self.template.path is not None and not self._is_for_snapshots:
                 await self.consumer.use_directory(self.template.path)
                 self.path = self.template.path
         except BaseException:

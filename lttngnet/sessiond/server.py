@@ -59,10 +59,10 @@ class ClientChannel(amp.Channel):
 
     @amp.answers(amp.CreateSession)
     async def create(
-        self, name: str, output: dict[str, Any] | None, no_consumer: bool, live: int
+        self, name: str, output: dict[str, Any] | None, no_consumer: bool, live: int, snapshot: bool
     ) -> dict[str, Any]:
         """See `amp.CreateSession`."""
-        session = self._sessions.create(name, checked(output), no_consumer, live)
+        session = self._sessions.create(name, checked(output), no_consumer, live, snapshot)
         return {"name": session.name, "output": session.output}
 
     @amp.answers(amp.SetConsumerUri)
@@ -145,6 +145,29 @@ class ClientChannel(amp.Channel):
     async def clear(self, session: str) -> None:
         """See `amp.Clear`."""
         await self._sessions.get(session).clear()
+
+    @amp.answers(amp.RecordSnapshot)
+    async def record_snapshot(self, session: str, name: str, output: dict[str, Any] | None) -> dict[str, Any]:
+        """See `amp.RecordSnapshot`."""
+        return {"path": await self._sessions.get(session).record_snapshot(name, checked(output))}
+
+    @amp.answers(amp.AddSnapshotOutput)
+    async def add_snapshot_output(self, session: str, name: str, output: dict[str, Any]) -> dict[str, Any]:
+        """See `amp.AddSnapshotOutput`."""
+        wanted = checked(output)
+        if wanted is None:
+            raise CommandError(Code.INVALID, "there is no output to add")
+        return {"output": await self._sessions.get(session).add_snapshot_output(name, wanted)}
+
+    @amp.answers(amp.DeleteSnapshotOutput)
+    async def delete_snapshot_output(self, session: str, which: str) -> None:
+        """See `amp.DeleteSnapshotOutput`."""
+        await self._sessions.get(session).delete_snapshot_output(which)
+
+    @amp.answers(amp.ListSnapshotOutputs)
+    async def list_snapshot_outputs(self, session: str) -> dict[str, Any]:
+        """See `amp.ListSnapshotOutputs`."""
+        return {"outputs": await self._sessions.get(session).snapshot_outputs()}
 
     @amp.answers(amp.ListEvents)
     async def list_events(self, domain: str, fields: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from lttngnet.sessiond.consumers import ConsumerProcess
 from lttngnet.sessiond.lifecycle import Memory, lifecycle_machine
 from lttngnet.sessiond.outlet import Outlet, Surroundings
 from lttngnet.sessiond.recording import Recording
+from lttngnet.sessiond.snapshots import Snapshots
 from lttngnet.uri import Output
 
 P = ParamSpec("P")
@@ -64,6 +65,7 @@ class Session:
         output: Output | None,
         surroundings: Surroundings,
         live: int = 0,
+        snapshot: bool = False,
     ) -> None:
         self.name = name
         self.created = created
@@ -71,10 +73,17 @@ class Session:
         self._memory = Memory()
         self._life = lifecycle_machine(self._memory)
         self._recording = Recording(name, surroundings.domains)
-        self._outlet = Outlet(name, number, created, surroundings, self._lost, live)
+        self._outlet = Outlet(name, number, created, surroundings, self._lost, live, snapshot)
         self._archives = Archives(
             name, surroundings.clock, self.rotate, lambda: self._outlet.counted["bytes"]
         )
+        self._snapshots: Snapshots | None = None
+        if snapshot:
+            if live or output is None or not output.is_complete:
+                raise CommandError(
+                    Code.INVALID, f"session {name} is for snapshots: it needs an output, and is not live"
+                )
+            self._snapshots = Snapshots(name, number, created, surroundings, output)
         if output is not None:
             self._check_live(output)
             self._outlet.template = output
@@ -140,6 +149,7 @@ class Session:
         self, domain: str, channel: str, names: Sequence[str], options: dict[str, Any]
     ) -> list[str]:
         """Add events, also while tracing is active; see `IDomain.enable_events`."""
+        await self._prepare_for_snapshots(domain, channel)
         recorded: list[str] = await self._recording.domain(domain).enable_events(channel, names, options)
         if self._life.name() == "active" and not self._recording.records(domain):
             await self._recording.run(self._consumer())
@@ -153,6 +163,9 @@ class Session:
     @in_turn
     async def enable_channel(self, domain: str, channel: str, options: dict[str, Any]) -> None:
         """Make a channel, or enable it again; see `IDomain.enable_channel`."""
+        if self._snapshots is not None:
+            self._check_snapshots_of(domain)
+            options = {"overwrite": True} | options
         await self._recording.domain(domain).enable_channel(channel, options)
 
     @in_turn
@@ -196,6 +209,10 @@ class Session:
             CommandError: there is nothing to archive, or it cannot be done.
         """
         self._check_started()
+        if self._snapshots is not None:
+            raise CommandError(
+                Code.ROTATION_NOT_AVAILABLE, f"session {self.name} is for snapshots: they are not rotated"
+            )
         if self._outlet.live:
             raise CommandError(
                 Code.ROTATION_NOT_AVAILABLE, f"session {self.name} is live: live sessions are not rotated"
@@ -220,9 +237,10 @@ class Session:
     @in_turn
     async def enable_rotation(self, kind: str, amount: int) -> None:
         """Rotate by itself; see `Archives.enable`."""
-        if self._outlet.live:
+        if self._outlet.live or self._snapshots is not None:
             raise CommandError(
-                Code.ROTATION_NOT_AVAILABLE, f"session {self.name} is live: live sessions are not rotated"
+                Code.ROTATION_NOT_AVAILABLE,
+                f"session {self.name} is live, or for snapshots: it is not rotated",
             )
         self._archives.enable(kind, amount)
 
@@ -230,6 +248,29 @@ class Session:
     async def disable_rotation(self, kind: str) -> None:
         """Do not rotate by itself any more; see `Archives.disable`."""
         self._archives.disable(kind)
+
+    @in_turn
+    async def record_snapshot(self, name: str, output: Output | None) -> str:
+        """Record a snapshot; see `Snapshots.record`."""
+        snapshots = self._for_snapshots()
+        self._check_started()
+        return await snapshots.record(self._consumer(), name, output)
+
+    @in_turn
+    async def add_snapshot_output(self, name: str, output: Output) -> dict[str, Any]:
+        """Add an output; see `Snapshots.add`."""
+        self._for_snapshots().add(name, output)
+        return self._for_snapshots().describe()[-1]
+
+    @in_turn
+    async def delete_snapshot_output(self, which: str) -> None:
+        """Take an output away; see `Snapshots.delete`."""
+        self._for_snapshots().delete(which)
+
+    @in_turn
+    async def snapshot_outputs(self) -> list[dict[str, Any]]:
+        """Return the outputs; see `Snapshots.describe`."""
+        return self._for_snapshots().describe()
 
     @in_turn
     async def start(self) -> None:
@@ -292,6 +333,30 @@ class Session:
         await self._outlet.count()
         return self._description()
 
+    def _for_snapshots(self) -> Snapshots:
+        if self._snapshots is None:
+            raise CommandError(
+                Code.NOT_SNAPSHOT_SESSION,
+                f"session {self.name} is not for snapshots: create one with --snapshot",
+            )
+        return self._snapshots
+
+    def _check_snapshots_of(self, domain: str) -> None:
+        if domain != "userspace":
+            raise CommandError(
+                Code.SNAPSHOT_UNSUPPORTED,
+                f"there are no snapshots of the {domain} domain: what is read of its buffers is gone",
+            )
+
+    async def _prepare_for_snapshots(self, domain: str, channel: str) -> None:
+        """Have the channel overwrite what is oldest, if it is made now."""
+        if self._snapshots is None:
+            return
+        self._check_snapshots_of(domain)
+        tracer = self._recording.domain(domain)
+        if not any(each["name"] == channel for each in tracer.describe()["channels"]):
+            await tracer.enable_channel(channel, {"overwrite": True})
+
     def _check_started(self) -> None:
         if self._life.name() in ("created", "prepared", "enabled"):
             raise CommandError(
@@ -350,6 +415,7 @@ class Session:
             "warnings": list(outlet.template.warnings),
             "network": outlet.template.is_network,
             "live": outlet.live,
+            "snapshot": self._snapshots is not None,
             "rotation": self._archives.describe(),
             "rotated": self._archives.rotated,
             "path": outlet.path,

@@ -30,7 +30,9 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._made = 0
 
-    def create(self, name: str, output: Output | None, no_consumer: bool, live: int = 0) -> Session:
+    def create(
+        self, name: str, output: Output | None, no_consumer: bool, live: int = 0, snapshot: bool = False
+    ) -> Session:
         """Create a session.
 
         Args:
@@ -38,6 +40,7 @@ class Sessions:
             output: None for the default folder, or for none at all with ``no_consumer``.
             no_consumer: leave the session without a consumer until a URI is set.
             live: microseconds between two times that what was recorded is sent; 0: when there is enough.
+            snapshot: the session is for snapshots, which go to that output.
 
         Raises:
             CommandError: the name is taken, or cannot be one; a live session has no relay daemon.
@@ -58,7 +61,7 @@ class Sessions:
             output = Output(path=str(self.folder / dated))
         if not 0 <= live < 1 << 32:
             raise CommandError(Code.INVALID, f"a live timer of {live} us cannot be: at most {(1 << 32) - 1}")
-        session = Session(name, self._made, now, output, self._surroundings, live)
+        session = Session(name, self._made, now, output, self._surroundings, live, snapshot)
         self._sessions[name] = session
         self._made += 1
         return session

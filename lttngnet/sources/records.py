@@ -125,6 +125,13 @@ class RecordsSource:
                     program.drain()
             self._flush()
 
+    async def snapshot(self, sink: Any) -> None:
+        """See `IPacketSource`: what is read is gone."""
+        raise CommandError(Code.SNAPSHOT_UNSUPPORTED, f"there are no snapshots of {self.path} traces")
+
+    def clear(self) -> None:
+        """See `IPacketSource`: there is no snapshot."""
+
     def close(self) -> None:
         """Let go of the sockets."""
         self._is_active = False

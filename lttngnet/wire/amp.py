@@ -199,6 +199,7 @@ class CreateSession(Command):
 
     ``name`` is empty for ``auto-<date>-<time>``. ``output`` is an `Output` as a dict, or None: then it is the
     default local folder, unless ``no_consumer`` is set: then the session has none until a URI is set.
+    With ``snapshot`` nothing is sent there by itself: the session is for snapshots.
     ``live`` is 0, or the microseconds between two times that what was recorded is sent, for live viewers.
     The answer is the session's name, and where its trace will go, as text.
     """
@@ -208,6 +209,7 @@ class CreateSession(Command):
         (b"output", Json()),
         (b"no_consumer", amp.Boolean()),
         (b"live", amp.Integer()),
+        (b"snapshot", amp.Boolean()),
     ]
     response = [(b"name", amp.Unicode()), (b"output", amp.Unicode())]
 
@@ -336,6 +338,37 @@ class Clear(Command):
     arguments = [(b"session", amp.Unicode())]
 
 
+class RecordSnapshot(Command):
+    """Record a snapshot; the answer is where it lies, at the relay daemon or here.
+
+    ``name`` takes the place of that of the output if it is not empty. ``output`` is an `Output` as a dict, or
+    None for the one that the session has.
+    """
+
+    arguments = [(b"session", amp.Unicode()), (b"name", amp.Unicode()), (b"output", Json())]
+    response = [(b"path", amp.Unicode())]
+
+
+class AddSnapshotOutput(Command):
+    """Add an output of snapshots; the answer is what `ListSnapshotOutputs` tells of it."""
+
+    arguments = [(b"session", amp.Unicode()), (b"name", amp.Unicode()), (b"output", Json())]
+    response = [(b"output", Json())]
+
+
+class DeleteSnapshotOutput(Command):
+    """Delete an output of snapshots, by its name or number."""
+
+    arguments = [(b"session", amp.Unicode()), (b"which", amp.Unicode())]
+
+
+class ListSnapshotOutputs(Command):
+    """The outputs of snapshots: ``[{"id": number, "name": …, "output": as text}]``."""
+
+    arguments = [(b"session", amp.Unicode())]
+    response = [(b"outputs", Json())]
+
+
 class ListEvents(Command):
     """What a domain could trace now: a list of ``{"name": …}`` with what else the domain knows of each.
 
@@ -386,6 +419,7 @@ class Describe(Command):
       ``lost`` (its consumer or relay daemon is gone); ``muted``: whether the consumer is disabled;
     * ``output``: where its trace is to go, as text, empty if nowhere; ``warnings``: about that output;
     * ``live``: period of a live session, microseconds; 0 is not live;
+    * ``snapshot``: whether it is for snapshots;
     * ``rotation``: ``{"timer": …, "size": …}``: how often it rotates by itself, us and bytes; 0 is never;
       ``rotated``: how often it did so, or was told to;
     * ``network``: whether that is over the network; ``path``: where the trace lies: relative to the relay
@@ -423,6 +457,14 @@ class UseDirectory(Command):
     """Carry packets to a local folder, which is made now."""
 
     arguments = [(b"path", amp.Unicode())]
+
+
+class SnapshotToRelay(AdoptRelay):
+    """Carry what is recorded now to a relay daemon, and hang up; it stays recorded. See `AdoptRelay`."""
+
+
+class SnapshotToFolder(UseDirectory):
+    """Carry what is recorded now to a local folder, which is made now; it stays recorded."""
 
 
 class AddSource(Command):

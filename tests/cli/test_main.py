@@ -26,7 +26,7 @@ class MainTests(TerminalCase):
             " ".join(verbs),
             "create enable-consumer disable-consumer enable-channel disable-channel enable-event"
             " disable-event add-context track untrack start stop rotate enable-rotation"
-            " disable-rotation clear regenerate destroy list status view"
+            " disable-rotation clear snapshot regenerate destroy list status view"
             " set-session version",
         )
         for verb in verbs:

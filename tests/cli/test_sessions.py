@@ -21,7 +21,10 @@ class CreateTests(TerminalCase):
         self.assertEqual(told, "Session bare created.\nIt has no output yet\n")
 
     def test_without_arguments(self):
-        self.assertEqual(self.created(), {"name": "", "output": None, "no_consumer": False, "live": 0})
+        self.assertEqual(
+            self.created(),
+            {"name": "", "output": None, "no_consumer": False, "live": 0, "snapshot": False},
+        )
         self.assertEqual((self.home / ".lttngnetrc").read_text(), "session=auto-20261122-150000\n")
 
     def test_output_folder(self):

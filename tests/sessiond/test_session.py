@@ -41,6 +41,9 @@ class Domain:
         self.events += names
         return list(names)
 
+    async def enable_channel(self, channel, options):
+        self.notes.note(f"{self.name} channel {options}")
+
     async def disable_events(self, channel, names):
         self.events = []
 
@@ -80,6 +83,12 @@ class Consumer:
 
     async def use_directory(self, path):
         self.notes.note(f"use {path}")
+
+    async def snapshot_to_relay(self, link, name, chunk):
+        self.notes.note(f"snapshot {chunk} {name}")
+
+    async def snapshot_to_folder(self, path):
+        self.notes.note(f"snapshot {path}")
 
     async def begin(self):
         self.notes.note("begin")

@@ -49,6 +49,9 @@ class MemorySink:
     def write(self, stream, packet):
         self.packets.append((self.said[stream], packet, bytes(packet.content)))
 
+    async def quiesce(self):
+        """All is there."""
+
     async def close_stream(self, stream):
         self.said.append(f"close {self.said[stream]}")
 

@@ -181,6 +181,13 @@ class KernelSource:
             self._sink.rewrite_metadata(self._metadata, text)
         return {}, []
 
+    async def snapshot(self, sink: Any) -> None:
+        """See `IPacketSource`: what is read is gone."""
+        raise CommandError(Code.SNAPSHOT_UNSUPPORTED, f"there are no snapshots of {self.path} traces")
+
+    def clear(self) -> None:
+        """See `IPacketSource`: there is no snapshot."""
+
     def close(self) -> None:
         """See `IPacketSource`."""
         if not self._closed:

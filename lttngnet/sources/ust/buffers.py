@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import PAGESIZE
 from struct import Struct
@@ -25,6 +26,7 @@ DESCRIPTION_LIMIT: Final = 1 << 20  # bytes: as many as an application accepts
 
 _DESCRIPTION = Struct("=Qi")  # length, kind of channel; before what the application gets
 _NOT_LONG = Struct("ll").pack(1, 0)  # struct timeval; the socket has room, so it takes no time at all
+_POSITIONS = 1 << 64  # of a buffer; then they begin anew
 _PIPE_SIZE = 1 << 16  # bytes: no more are in a pipe
 
 
@@ -150,6 +152,26 @@ class Stream:
     def put(self) -> None:
         """Give back what `get` returned."""
         self._put(self._pointer)
+
+    def snapshot(self) -> Iterator[Packet]:
+        """Yield what is in the buffer now, the oldest first; it stays there.
+
+        A packet is lent until the next. Nobody may `get` packets of this stream, before or after.
+        """
+        self.flush()
+        self._library.call("snapshot", self._pointer)
+        consumed, produced = self._positions()
+        step = self._library.number("get_max_subbuf_size", self._pointer)
+        position = self._library.ffi.new("unsigned long *")
+        get, put = self._library.function("get_subbuf"), self._library.function("put_subbuf")
+        for number in range((produced - consumed) % _POSITIONS // step):
+            position[0] = (consumed + number * step) % _POSITIONS
+            if get(self._pointer, position):
+                continue  # it was overwritten meanwhile
+            try:
+                yield self._packet()
+            finally:
+                put(self._pointer)
 
     def flush(self, only_if_used: bool = False) -> None:
         """Close the sub-buffer that is being written, also an empty one: it tells of discarded events.

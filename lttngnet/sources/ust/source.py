@@ -69,7 +69,12 @@ class UstSource:
             raise CommandError(Code.NO_UST, str(problem)) from None
 
     async def start(self, sink: Any) -> None:
-        """See `IPacketSource`. Started again, the streams go on where they were."""
+        """See `IPacketSource`. Started again, the streams go on where they were.
+
+        Without a sink nothing is handed on: the buffers are there for `snapshot`.
+        """
+        if sink is None:
+            return
         self._flow.sink = sink
         self._is_active = True
         async with self._turn:
@@ -103,6 +108,18 @@ class UstSource:
                 raise CommandError(Code.NOT_SUPPORTED, f"applications' buffers are not asked: {what}")
         return {}, []
 
+    async def snapshot(self, sink: Any) -> None:
+        """See `IPacketSource`."""
+        async with self._turn:
+            for trace in list(self._traces.values()):
+                await trace.snapshot(sink)
+
+    def clear(self) -> None:
+        """See `IPacketSource`."""
+        for trace in self._traces.values():
+            for stream in trace.streams():
+                stream.clear()
+
     async def flush(self) -> list[Silence]:
         """See `IPacketSource`. While the sink is busy this waits."""
         silent = []
@@ -116,7 +133,7 @@ class UstSource:
         """See `IPacketSource`. While the sink is busy this waits."""
         async with self._turn:
             self._is_active = False
-            for trace in list(self._traces.values()):
+            for trace in [trace for trace in self._traces.values() if trace.is_announced]:
                 self._rest(trace)
                 await self._drain(trace)
             self._flow.is_paused = False  # nobody says that the sink goes on to a source that has stopped

@@ -88,6 +88,19 @@ class Trace:
         elif text:
             self._sink.write_metadata(self._metadata, text.encode())
 
+    async def snapshot(self, sink: Any) -> None:
+        """Hand what is in the buffers now to another sink, stream by stream; it stays there."""
+        for channel in self.channels:
+            for stream in list(channel.streams):
+                number = await sink.add_stream(self.path, f"{channel.options.name}_{stream.cpu}")
+                if not channel.streams:
+                    return  # it was closed meanwhile
+                for packet in stream.snapshot():
+                    sink.write(number, packet)
+                await sink.quiesce()  # no more than this one waits to be sent
+        metadata = await sink.add_stream(self.path, "metadata")
+        sink.write_metadata(metadata, self._text.encode())
+
     def rewrite(self, text: str) -> None:
         """Replace the metadata."""
         if self._sink is None:

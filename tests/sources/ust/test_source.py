@@ -101,6 +101,25 @@ class UstSourceTests(SynchronousTestCase):
     def test_interface(self):
         verifyObject(IPacketSource, self.source)
 
+    def test_snapshots(self):
+        self.make()
+        self.wait(self.source.start(None))
+        self.wait(self.source.ask("describe", {"trace": 0, "text": "event;"}, []))
+        for stream in self.streams():
+            self.fill(stream, 2)
+        self.read()
+        self.assertEqual(self.sink.packets, [])
+        self.wait(self.source.snapshot(self.sink))
+        self.assertEqual(self.numbers(), [0, 1, 2])
+        self.assertEqual(self.sink.metadata, b"head 0;event;")
+        self.wait(self.source.stop())
+        again = BusySink()
+        self.wait(self.source.snapshot(again))
+        self.assertEqual(len(again.packets), 4 * self.cpus)
+        self.source.clear()
+        self.wait(self.source.snapshot(empty := BusySink()))
+        self.assertEqual(len(empty.packets), self.cpus)
+
     def test_limits_of_files(self):
         self.make(0, channel(tracefile_size=PAGE, tracefile_count=3))
         self.start()
