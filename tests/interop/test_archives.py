@@ -246,7 +246,19 @@ class RelayCase(Case):
         return lines
 
 
-class DisallowingMixin:
+class AtRelayMixin:
+    async def test_clear_live(self):
+        session = await (await self.client()).create("s1", self.output("s1"), live=20_000)
+        await session.enable_events("userspace", ["steps:step"], channel="c")
+        running = self.steps()
+        await session.start()
+        running.step(10)
+        await session.clear()
+        wanted = running.step(5)
+        await self.assert_refused(Code.ROTATION_NOT_AVAILABLE, session.rotate())
+        await session.destroy()
+        self.assertEqual(self.read(), {"steps:step": wanted})
+
     async def test_clear_is_not_allowed(self):
         self.space.terminate(self.relayd)
         self.options = ("--disallow-clear",)
@@ -260,13 +272,13 @@ class DisallowingMixin:
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
-class OurRelayTests(WhereverMixin, DisallowingMixin, RelayCase):
+class OurRelayTests(WhereverMixin, AtRelayMixin, RelayCase):
     def start_relayd(self):
         self.relayd = self.space.start_our_relayd(self.traces, options=self.options)
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
-class GenuineRelayTests(WhereverMixin, DisallowingMixin, RelayCase):
+class GenuineRelayTests(WhereverMixin, AtRelayMixin, RelayCase):
     def start_relayd(self):
         self.relayd = self.space.start_genuine_relayd(self.traces, options=self.options)
 
