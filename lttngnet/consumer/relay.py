@@ -37,6 +37,7 @@ METADATA = "metadata"  # the name that makes a stream one
 POLL = 0.2  # seconds between two questions whether all has arrived
 PIECE = 1 << 20  # bytes of metadata to a command
 SIGNATURE = b"/* CTF 1.8 */\n"  # how plain metadata begins
+STREAM = b"\nstream {"  # how the description of streams begins
 PATIENCE = 60.0  # seconds to wait until a chunk is where it stays
 MANY = 1 << 16  # files of a stream that are kept: where there is no limit, a genuine relay daemon crashes
 RESETS_SINCE = 8  # minor versions of the protocol
@@ -83,6 +84,7 @@ class Stream:
     handle: int | None = None
     text: bytearray = field(default_factory=bytearray)
     version: int = 0  # of the metadata
+    is_shown: bool = False  # metadata can be sent
     sent: int = 0  # packets, which is the next number on the network
     sequence: int = 0  # number of the packet that would come next in the trace
     ended: int = 0  # when the last packet did, ns
@@ -286,7 +288,10 @@ class RelaySink:
     async def close_stream(self, stream: int) -> None:
         """See `IPacketSink`."""
         async with self._turn:
-            await self._close_known(self._streams.pop(stream))
+            known = self._streams.pop(stream)
+            if known.is_metadata:
+                self._show(known)
+            await self._close_known(known)
 
     async def rotate(self, keep: bool, go_on: bool) -> str:
         """See `IPacketSink`. Nothing may be written meanwhile.
@@ -324,6 +329,8 @@ class RelaySink:
 
     async def finish(self) -> None:
         """See `IPacketSink`: the order of a genuine consumer daemon at ``destroy``."""
+        for stream in self._texts():
+            self._show(stream)
         await self.quiesce()
         if self.session.snapshot:
             await self._close_all()
@@ -426,7 +433,12 @@ class RelaySink:
 
         Those of a live session begin with the signature, as a comment: babeltrace2 looks for it whenever
         there is more metadata, and where it is missing, takes the version from memory that nobody has set.
+        And there is none before streams are described in it: babeltrace2 crashes later if it has read some.
         """
+        if self.session.live and not stream.is_shown:
+            if STREAM not in stream.text:
+                return
+            stream.is_shown, text = True, stream.text
         assert stream.handle is not None  # one that takes metadata is always known
         head = MetadataHeader(stream.handle, 0).pack()
         at = 0
@@ -437,6 +449,12 @@ class RelaySink:
             signed = not self.session.live or text.startswith(SIGNATURE, at)
             self.control.tell(Command.SEND_METADATA, head + (b"" if signed else SIGNATURE) + text[at:end])
             at = end
+
+    def _show(self, stream: Stream) -> None:
+        """Send metadata that has waited for its streams to be described: they won't be any more."""
+        if self.session.live and not stream.is_shown:
+            stream.is_shown = True
+            self._send_metadata(stream, stream.text)
 
     def _reset(self, answer: Status) -> None:
         if answer.code != Code.OK:

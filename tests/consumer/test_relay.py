@@ -230,6 +230,26 @@ class AloneTests(SynchronousTestCase):
         self.assertEqual(sum(pieces), (2 << 20) + 12 * len(pieces))
         self.assertGreater(len(pieces), 1)
 
+    def test_metadata_of_a_live_session(self):
+        """It waits until streams are described; pieces begin with the signature, and end with a line."""
+        self.sink.session = RelaySession(13, 1, "host/s1", live=1000)
+        adding = Deferred.fromCoroutine(self.sink.add_stream("ust", "metadata"))
+        self.answer(StreamAdded(5, 10))
+        number = self.successResultOf(adding)
+        self.control.transport.clear()
+        self.sink.write_metadata(number, b"/* CTF 1.8 */\nbegin\n")
+        self.assertEqual(self.control.transport.value(), b"")
+        self.sink.write_metadata(number, b"\nstream {\n};\n")
+        self.sink.write_metadata(number, b"event {\n};\n")
+        self.sink.write_metadata(number, b"y" * 1000 + b"\n" + b"x" * ((1 << 20) - 500) + b"\n")
+        kinds = (METADATA_PART, Command.SEND_METADATA)
+        pieces = [data[12:] for command, data in self.said() if command in kinds]
+        signature = b"/* CTF 1.8 */\n"
+        self.assertEqual(pieces[0], signature + b"begin\n\nstream {\n};\n")
+        self.assertEqual(pieces[1], signature + b"event {\n};\n")
+        self.assertEqual(pieces[2], signature + b"y" * 1000 + b"\n")
+        self.assertTrue(pieces[3].startswith(signature + b"x"))
+
     def test_an_old_relay_daemon_wants_the_whole_path(self):
         self.sink.session = RelaySession(4, 1, "host/s1", "/host/s1//")
         begun = Deferred.fromCoroutine(self.sink.begin())
