@@ -19,13 +19,16 @@ from lttngnet.log import ChannelLogger, says_everything
 from lttngnet.relayd.commands import HANDLERS, Handler, Parts
 from lttngnet.relayd.handshake import Relay, relay_control
 from lttngnet.relayd.peers import NO_LIMIT, Peers
+from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.turns import IConnection, Turns
+from lttngnet.wire.codec import Buffer
 from lttngnet.wire.framing import Commands
 from lttngnet.wire.relay import (
     METADATA_PART,
+    OK,
     Answer,
     Command,
     CreateSession,
@@ -35,6 +38,7 @@ from lttngnet.wire.relay import (
 )
 
 PATIENCE = 60  # seconds for the handshake; seconds in which a peer that is sent answers reads some
+OK_BYTES = OK.pack()
 REFUSALS = 100  # of streams and sessions, until we hang up: each is a line in the log
 
 
@@ -49,7 +53,14 @@ class ControlChannel(Protocol, TimeoutMixin):
     log = ChannelLogger()
     transport: IConnection
 
-    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: IReactorTime | None = None,
+        peers: Peers | None = None,
+        plane: Plane | None = None,
+    ) -> None:
+        self._plane = plane
         self._commands = Commands()
         self._relay = Relay(
             self._reply, self._hang_up, self._refused, store.create_session, self._serve, store.allows_clear
@@ -66,6 +77,8 @@ class ControlChannel(Protocol, TimeoutMixin):
         """Say who is there."""
         self.log.info("Control connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
+        if self._plane is not None:
+            self.transport = self._plane.lend(self.transport, self)
         self._turns = Turns(self._rounds, self.transport)
         self.transport.registerProducer(self, True)
         self.setTimeout(PATIENCE)
@@ -74,22 +87,36 @@ class ControlChannel(Protocol, TimeoutMixin):
         """Carry out every command that is whole now, in order."""
         self._turns.do(self._carry_out(data))
 
+    def received(self, piece: Buffer) -> bool:
+        """See `lttngnet.relayd.plane.Reader`."""
+        self._turns.do(self._carry_out(piece))
+        return self._turns.are_done
+
+    def missing(self) -> int:
+        """See `lttngnet.relayd.plane.Reader`."""
+        return 0
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the session after what was said before; what its data connection has for it still arrives."""
+        if self._plane is not None:
+            self._plane.take_back(self.transport)
         self.setTimeout(None)
         self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
-    def _carry_out(self, data: bytes) -> Iterator[None]:
+    def _carry_out(self, data: Buffer) -> Iterator[None]:
+        is_first = True
         try:
             for header, payload in self._commands.feed(data):
+                if not is_first:
+                    yield
+                is_first = False
                 if not self._open:
                     return
                 self._hear(header.command, payload)
                 while self._parts is not None:
                     parts, self._parts = self._parts, None
                     yield from parts
-                yield
         except NoTransition as mistake:
             self._hang_up(f"out of order: {mistake}")
         except WireError as mistake:
@@ -114,6 +141,8 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def resumeProducing(self) -> None:
         """Hear it again: it reads."""
+        if self._plane is not None:
+            self._plane.drained(self.transport)
         self.setTimeout(None if self._relay.session else PATIENCE)
         self._turns.go_on()
 
@@ -175,7 +204,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         except Exception as problem:
             self._failed(name, handler, problem)
         else:
-            if isinstance(answer, Generator):
+            if answer is not OK and isinstance(answer, Generator):  # what is asked of most is quickly said
                 self._parts = self._go_through(name, handler, answer)
             elif answer is not None:
                 self._reply(answer)
@@ -209,7 +238,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         self._hang_up("a defect of ours")
 
     def _reply(self, answer: Answer) -> None:
-        self.transport.write(answer.pack())
+        self.transport.write(OK_BYTES if answer is OK else answer.pack())
 
     def _refused(self, why: str) -> None:
         self.log.warn("Refused {peer}: {why}", peer=self.transport.getPeer(), why=why)
@@ -236,15 +265,23 @@ class ControlFactory(Factory):
         store: of all sessions.
         clock: the reactor; without it nothing is waited for.
         peers: counts the connections.
+        plane: that their sockets are lent to.
     """
 
     noisy = False
 
-    def __init__(self, store: Store, clock: IReactorTime | None = None, peers: Peers | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: IReactorTime | None = None,
+        peers: Peers | None = None,
+        plane: Plane | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._peers = peers
+        self._plane = plane
 
     def buildProtocol(self, addr: IAddress | None) -> ControlChannel:
         """Return the channel of a new connection."""
-        return ControlChannel(self._store, self._clock, self._peers)
+        return ControlChannel(self._store, self._clock, self._peers, self._plane)

@@ -13,11 +13,13 @@ from twisted.python.failure import Failure
 from lttngnet.errors import Code
 from lttngnet.log import ChannelLogger
 from lttngnet.relayd.peers import NO_LIMIT, Peers
+from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.turns import IConnection, Turns
+from lttngnet.wire.codec import Buffer
 from lttngnet.wire.framing import Packets
 from lttngnet.wire.relay import DataHeader
 
@@ -28,9 +30,10 @@ class DataChannel(Protocol):
     log = ChannelLogger()
     transport: IConnection
 
-    def __init__(self, store: Store, peers: Peers | None = None) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None, plane: Plane | None = None) -> None:
         self._store = store
         self._peers = Peers(NO_LIMIT) if peers is None else peers
+        self._plane = plane
         self._packets = Packets()
         self._session: Session | None = None
         self._open = True
@@ -40,24 +43,40 @@ class DataChannel(Protocol):
         self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
         self._number = self._store.strangers.enter()
+        if self._plane is not None:
+            self.transport = self._plane.lend(self.transport, self)
         self._turns = Turns(self._store.rounds, self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Write every piece of a packet that came."""
         self._turns.do(self._write(data))
 
+    def received(self, piece: Buffer) -> bool:
+        """See `lttngnet.relayd.plane.Reader`."""
+        self._turns.do(self._write(piece))
+        return self._turns.are_done
+
+    def missing(self) -> int:
+        """See `lttngnet.relayd.plane.Reader`."""
+        return self._packets.missing
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Abort the session if the rest of a packet will never come."""
+        if self._plane is not None:
+            self._plane.take_back(self.transport)
         self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
-    def _write(self, data: bytes) -> Iterator[None]:
+    def _write(self, data: Buffer) -> Iterator[None]:
+        is_first = True
         try:
             for header, piece, is_last in self._packets.feed(data):
+                if not is_first:
+                    yield
+                is_first = False
                 if not self._open:
                     return
                 self._stream(header).receive(header, piece, is_last)
-                yield
         except Refusal as problem:
             self._hang_up(str(problem))
         except OSError as problem:
@@ -105,10 +124,11 @@ class DataFactory(Factory):
 
     noisy = False
 
-    def __init__(self, store: Store, peers: Peers | None = None) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None, plane: Plane | None = None) -> None:
         self._store = store
         self._peers = peers
+        self._plane = plane
 
     def buildProtocol(self, addr: IAddress | None) -> DataChannel:
         """Return the channel of a new connection."""
-        return DataChannel(self._store, self._peers)
+        return DataChannel(self._store, self._peers, self._plane)

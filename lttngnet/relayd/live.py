@@ -16,12 +16,14 @@ from zope.interface import implementer
 from lttngnet.errors import Code
 from lttngnet.log import ChannelLogger
 from lttngnet.relayd.peers import NO_LIMIT, Peers
+from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.position import Extent
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.turns import IConnection, Turns
 from lttngnet.relayd.viewer import Guest, live_viewer
 from lttngnet.relayd.viewing import Viewing
 from lttngnet.wire import viewer as wire
+from lttngnet.wire.codec import Buffer
 from lttngnet.wire.framing import Requests, UnknownCommand
 from lttngnet.wire.listing import SessionList
 
@@ -35,7 +37,14 @@ class ViewerChannel(Protocol):
     log = ChannelLogger()
     transport: IConnection
 
-    def __init__(self, store: Store, numbers: Iterator[int], peers: Peers | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        numbers: Iterator[int],
+        peers: Peers | None = None,
+        plane: Plane | None = None,
+    ) -> None:
+        self._plane = plane
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._requests = Requests()
         self._viewer = live_viewer(
@@ -49,6 +58,8 @@ class ViewerChannel(Protocol):
         """Say who is there."""
         self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
+        if self._plane is not None:
+            self.transport = self._plane.lend(self.transport, self)
         self._turns = Turns(self._rounds, self.transport)
         self.transport.registerProducer(self, True)
 
@@ -56,8 +67,19 @@ class ViewerChannel(Protocol):
         """Answer every question that is whole now, in order."""
         self._turns.do(self._answer(data))
 
+    def received(self, piece: Buffer) -> bool:
+        """See `lttngnet.relayd.plane.Reader`."""
+        self._turns.do(self._answer(piece))
+        return self._turns.are_done
+
+    def missing(self) -> int:
+        """See `lttngnet.relayd.plane.Reader`."""
+        return 0
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Detach the viewer from its sessions."""
+        if self._plane is not None:
+            self._plane.take_back(self.transport)
         self._is_open = False
         self._turns.end(self._leave())
         self.log.info("{peer} is gone", peer=self.transport.getPeer())
@@ -70,6 +92,8 @@ class ViewerChannel(Protocol):
 
     def resumeProducing(self) -> None:
         """Go on."""
+        if self._plane is not None:
+            self._plane.drained(self.transport)
         self._turns.go_on()
 
     def stopProducing(self) -> None:
@@ -77,7 +101,7 @@ class ViewerChannel(Protocol):
 
     # ------------------------------------------------------------ questions and answers
 
-    def _answer(self, data: bytes) -> Iterator[None]:
+    def _answer(self, data: Buffer) -> Iterator[None]:
         self._requests.receive(data)
         try:
             while self._is_open:
@@ -156,15 +180,17 @@ class ViewerFactory(Factory):
     Args:
         store: of all sessions.
         peers: counts the connections.
+        plane: that their sockets are lent to.
     """
 
     noisy = False
 
-    def __init__(self, store: Store, peers: Peers | None = None) -> None:
+    def __init__(self, store: Store, peers: Peers | None = None, plane: Plane | None = None) -> None:
         self._store = store
         self._peers = peers
+        self._plane = plane
         self._numbers = count(1)
 
     def buildProtocol(self, addr: IAddress | None) -> ViewerChannel:
         """Return the channel of a new connection."""
-        return ViewerChannel(self._store, self._numbers, self._peers)
+        return ViewerChannel(self._store, self._numbers, self._peers, self._plane)

@@ -28,6 +28,7 @@ from lttngnet.relayd.health import HealthSocket, Part, Pulse, health_path
 from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.options import Options, cannot_start
 from lttngnet.relayd.peers import Peers, peers_limit
+from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.pool import descriptor_limit, open_files_limit
 from lttngnet.relayd.store.store import Store
@@ -144,16 +145,18 @@ class RelayDaemon(MultiService):
         reactor: is stopped by SIGTERM and SIGINT.
         options: as parsed.
         store: is closed when the daemon stops.
+        plane: is closed with it.
         umask: to write with; None leaves it as it is.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, options: Options, store: Store, umask: int | None) -> None:
+    def __init__(self, reactor: Any, options: Options, store: Store, plane: Plane, umask: int | None) -> None:
         super().__init__()
         self._reactor = reactor
         self._options = options
         self._store = store
+        self._plane = plane
         self._umask = umask
 
     def ailing(self) -> Part:
@@ -191,6 +194,7 @@ class RelayDaemon(MultiService):
     def stopService(self) -> Any:
         """End every session, then stop to listen."""
         self._store.close()
+        self._plane.close()
         return super().stopService()
 
     def _write_ports(self, path: Path) -> None:
@@ -227,11 +231,12 @@ def makeService(options: Options) -> RelayDaemon:
     )
     peers = Peers(peers_limit(descriptor_limit(), open_files))
     peers.watch(store.strangers)
-    daemon = RelayDaemon(reactor, options, store, callers_umask(options))
+    plane = Plane(reactor, store.rounds, reactor.seconds)
+    daemon = RelayDaemon(reactor, options, store, plane, callers_umask(options))
     factories = {
-        "control": ControlFactory(store, reactor, peers),
-        "data": DataFactory(store, peers),
-        "live": ViewerFactory(store, peers),
+        "control": ControlFactory(store, reactor, peers, plane),
+        "data": DataFactory(store, peers, plane),
+        "live": ViewerFactory(store, peers, plane),
     }
     for what, factory in factories.items():
         factory.noisy = options["verbose"] > 1

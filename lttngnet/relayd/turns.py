@@ -71,6 +71,11 @@ class Rounds:
             self._arrange()
         return True
 
+    @property
+    def are_due(self) -> bool:
+        """Whether there is more to do as soon as the reactor comes to it."""
+        return self._next is not None
+
     def finish(self) -> None:
         """Do all that is left, and from now on everything at once."""
         self._seconds, self._spent = _never, 0.0
@@ -134,6 +139,11 @@ class Turns:
         self._is_waiting = False  # for a turn, or has it
         self._is_held = False
         self._is_paused = False
+
+    @property
+    def are_done(self) -> bool:
+        """Whether there is no step left."""
+        return not self._steps
 
     def do(self, steps: Iterator[object]) -> None:
         """Do these steps after those before: now, if there are none, and others leave the time."""

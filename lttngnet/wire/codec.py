@@ -28,6 +28,7 @@ class Message:
     layout: ClassVar[Struct]
     text_widths: ClassVar[tuple[int, ...]]  # of each field: the bytes of its NUL-ended text, else 0
     has_text: ClassVar[bool]
+    names: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, byteorder: str = BIG) -> None:
         dataclass(frozen=True)(cls)
@@ -38,6 +39,7 @@ class Message:
             int(kind.__metadata__[0][:-1]) if kind.__origin__ is str else 0 for kind in kinds
         )
         cls.has_text = any(cls.text_widths)
+        cls.names = tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
 
     def pack(self) -> bytes:
         """Return the bytes of the message.
@@ -63,8 +65,10 @@ class Message:
         """
         if len(data) < cls.layout.size:
             raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data)}")
-        if not cls.has_text:
-            return cls(*cls.layout.unpack_from(data))
+        if not cls.has_text:  # there are thousands of them in a second: without dataclass's own __init__
+            message = object.__new__(cls)
+            message.__dict__.update(zip(cls.names, cls.layout.unpack_from(data), strict=True))
+            return message
         values = zip(cls.layout.unpack_from(data), cls.text_widths, strict=True)
         return cls(*[decode(v.split(b"\0", 1)[0]) if width else v for v, width in values])
 

@@ -30,7 +30,7 @@ class Commands:
         self._metadata: MetadataHeader | None = None  # of the long SEND_METADATA that is coming in …
         self._left = 0  # … and how many bytes of its text are still to come
 
-    def feed(self, data: bytes) -> Iterator[tuple[CommandHeader, bytes]]:
+    def feed(self, data: Buffer) -> Iterator[tuple[CommandHeader, bytes]]:
         """Take what came in; give every command that is whole now, as its header and its payload.
 
         A SEND_METADATA with much text is given as several that together say the same: all but the last have
@@ -137,6 +137,11 @@ class Packets:
         """Whether a packet, or its header, has begun and not ended."""
         return self._header is not None or bool(self._head)
 
+    @property
+    def missing(self) -> int:
+        """How many bytes of the present packet are still to come; 0 between two of them."""
+        return self._left
+
     def feed(self, data: Buffer) -> Iterator[tuple[DataHeader, memoryview, bool]]:
         """Take what came in; give it on as (header of the packet, piece of its content, is it the last one).
 
@@ -174,7 +179,7 @@ class Requests:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: Buffer) -> None:
         """Take what came in."""
         self._buffer += data
 
