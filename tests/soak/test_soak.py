@@ -101,10 +101,10 @@ class MutatedTests(SoakTestCase):
 
     def test_conversations(self):
         daemon, chance = self.start(), random.Random(4)
-        good, number, count = Producer(daemon, "good"), 0, scaled(600)
+        good, number, count = Producer(daemon, "good"), 0, scaled(300)
         good.packet(0)
         descriptors = daemon.descriptors()
-        self.converse(daemon, chance, 300)
+        self.converse(daemon, chance, 200)
         memory = self.settled(daemon, descriptors)
         slowest = 0.0
         while number < count:

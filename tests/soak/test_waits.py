@@ -12,10 +12,11 @@ from lttngnet.wire import relay as wire
 from lttngnet.wire import viewer
 from lttngnet.wire.relay import CloseCommand, Command, command
 from tests.relayd.talking import CREATED, PATH, index, packet
-from tests.soak.running import HELLO, Bystander, Producer, scaled, until
+from tests.soak.running import HELLO, SCALE, Bystander, Producer, scaled, until
 from tests.soak.test_soak import MEMORY_GROWTH, SoakTestCase
 
 LONGEST_WAIT = 0.1  # seconds that the daemon works until it answers
+WAIT_FOR_A_CROWD = 0.2  # … where 400 peers send much at the same moment: the reactor reads from all of them
 TOLERANCE = 0.15  # seconds in which nobody works, on a busy machine
 KEPT = 30 << 20  # bytes that Python keeps for the next crowd
 
@@ -69,13 +70,13 @@ class WaitTestCase(SoakTestCase):
         self.assertEqual(self.bystander.ask(), wire.OK.pack() * 2)
         time.sleep(0.002)  # so that the load has the processor, too
 
-    def nobody_waited(self, what):
+    def nobody_waited(self, what, longest=LONGEST_WAIT):
         waits, self.bystander.waits = self.bystander.waits, []
         passed, own, worked = [max(each) * 1000 for each in zip(*waits, strict=True)]
         print(f"\n  {what}: {len(waits)} answers, longest work {worked:.0f} ms, wait {own:.0f} ms", end="")
         print(f" ({passed:.0f} ms with other processes)", end=" ")
-        self.assertLess(worked, LONGEST_WAIT * 1000)
-        self.assertLess(own, (LONGEST_WAIT + TOLERANCE) * 1000)
+        self.assertLess(worked, longest * 1000)
+        self.assertLess(own, (longest + TOLERANCE) * 1000)
 
     def all_is_back(self, growth=MEMORY_GROWTH):
         grown = self.settled(self.daemon, self.descriptors) - self.memory
@@ -88,7 +89,7 @@ class FloodTests(WaitTestCase):
         for what in (self.flood_data, self.flood_metadata, self.flood_packets):
             for number in range(2):
                 self.load(lambda: what(Producer(self.daemon, f"{what.__name__}{number}", 4)))  # noqa: B023
-            self.watch(scaled(1))
+            self.watch(0.6 * SCALE)
             self.kill()
             self.nobody_waited(what.__name__)
         self.all_is_back()
@@ -137,9 +138,9 @@ class FloodTests(WaitTestCase):
 
 class CrowdTests(WaitTestCase):
     def test_many_sessions_at_once(self):
-        self.load(self.crowd, 30, 100)
+        self.load(self.crowd, 20, 100)
         self.watch_children()
-        self.nobody_waited("30 sessions of 100 streams at once")
+        self.nobody_waited("20 sessions of 100 streams at once")
         self.all_is_back(KEPT)
 
     def crowd(self, sessions, streams):
@@ -185,7 +186,8 @@ class CrowdTests(WaitTestCase):
         for questions in (1, 50):
             self.load(self.ask_all, 400, questions, scaled(2))
             self.watch_children()
-            self.nobody_waited(f"400 connections with {questions} questions each")
+            longest = LONGEST_WAIT if questions == 1 else WAIT_FOR_A_CROWD
+            self.nobody_waited(f"400 connections with {questions} questions each", longest)
         self.all_is_back(KEPT)
 
     def ask_all(self, connections, questions, times):
@@ -206,9 +208,9 @@ class CrowdTests(WaitTestCase):
             peer.close()
 
     def test_the_deletion_of_a_trace_chunk(self):
-        self.load(self.rotate_and_clear, 2000)
+        self.load(self.rotate_and_clear, 1000)
         self.watch_children()
-        self.nobody_waited("2,000 streams, and their trace chunk is deleted")
+        self.nobody_waited("1,000 streams, and their trace chunk is deleted")
         self.all_is_back(KEPT)
 
     def rotate_and_clear(self, streams):
@@ -250,10 +252,10 @@ class CrowdTests(WaitTestCase):
         return (self.daemon.output / producer.path / PATH / "chan_0").stat().st_size == size
 
     def test_many_files_whose_index_is_not_complete(self):
-        self.load(self.break_off, 3000)
+        self.load(self.break_off, 2000)
         self.watch_children()
         until(self.has_ended, "the session to end", 20)
-        self.nobody_waited("the end of a stream with 3,000 indexes")
+        self.nobody_waited("the end of a stream with 2,000 indexes")
         self.all_is_back(KEPT)
 
     def break_off(self, files):
@@ -267,10 +269,10 @@ class CrowdTests(WaitTestCase):
         producer.close()
 
     def test_the_end_of_a_session_of_many_streams(self):
-        self.load(self.add_and_leave, scaled(8000))
+        self.load(self.add_and_leave, scaled(3000))
         self.watch_children()
         until(self.has_ended, "the session to end", 20)
-        self.nobody_waited(f"the end of {scaled(8000)} streams")
+        self.nobody_waited(f"the end of {scaled(3000)} streams")
         self.all_is_back(KEPT)
 
     def has_ended(self):
@@ -289,9 +291,9 @@ class CrowdTests(WaitTestCase):
 
 class ViewerTests(WaitTestCase):
     def test_viewers_of_many_streams(self):
-        self.load(self.watch_many, 3000)
+        self.load(self.watch_many, 2000)
         self.watch_children()
-        self.nobody_waited("3 viewers attach to 3,000 streams")
+        self.nobody_waited("3 viewers attach to 2,000 streams")
         self.all_is_back(KEPT)
 
     def watch_many(self, streams):
