@@ -177,7 +177,7 @@ class KernelTests(TestCase):
             self.assertGreaterEqual(self.check_counts()["syscall_entry_write"], 1000 * times)
 
     async def test_standard_library_keeps_up_with_little(self):
-        self.patch(KernelSource.__init__, "__defaults__", (with_stdlib.convert,))
+        self.patch(KernelSource.__init__, "__defaults__", (with_stdlib.convert, None))
         await self.domain.enable_events("channel0", [], {"all": True})
         await self.attach()
         await self.trace("ls", "/")
