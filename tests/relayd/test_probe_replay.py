@@ -145,9 +145,7 @@ class ProbeTests(SynchronousTestCase):
                 1054: probe.genuine(1054)[:-4] + Flags.NEW_STREAMS.to_bytes(4, "big"),
                 1056: probe.genuine(1056)[:-4] + Flags.NEW_STREAMS.to_bytes(4, "big"),
             },
-            "A base path of 2047 folders is refused, and ends no daemon": {
-                1112: NO_SESSION
-            },
+            "A base path of 2047 folders is refused, and ends no daemon": {1112: NO_SESSION},
             "A rotation behind packets that have come ends no daemon": {1151: wire.OK.pack() * 2},
         }
         self.check(

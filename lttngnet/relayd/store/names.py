@@ -11,7 +11,7 @@ from lttngnet.wire.codec import encode
 
 COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
 PATH_LIMIT = 4095  # bytes; Linux's PATH_MAX less the NUL
-DEPTH_LIMIT = 128  # folders in a path: each is walked through, from the first, whenever one is made or removed
+DEPTH_LIMIT = 128  # folders in a path: all are walked through, whenever one is made or removed
 
 
 def component(name: str, what: str) -> str:

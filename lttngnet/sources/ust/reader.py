@@ -42,6 +42,8 @@ class Reader:
         turn: packets that are handed on before others have their turn.
         whole: packets that the buffer may hold.
         is_woken: whether applications wake us; else the read timer does.
+        stream_class: number of the stream's class in the trace.
+        is_described: whether the metadata tells of that class.
     """
 
     log = Logger()
@@ -53,7 +55,8 @@ class Reader:
         self.whole = options.num_subbuf
         self.is_woken = not options.read_timer
         self._name = f"{options.name}_{stream.cpu}"
-        self._stream_class = options.stream_class
+        self.is_described = False
+        self.stream_class = options.stream_class
         self._flow = flow
         self._tally = flow.tallies[options.name]
         self._has_failed = False
@@ -86,7 +89,7 @@ class Reader:
         if self._has_failed:
             return None
         until = self.stream.silent_until()
-        return None if until is None else Silence(self.number, self._stream_class, until)
+        return None if until is None else Silence(self.number, self.stream_class, until)
 
     def take(self, most: int) -> int:
         """Hand on packets until there are none, or the sink is busy; return how many."""
@@ -110,8 +113,8 @@ class Reader:
         return taken
 
     def flush(self, only_if_used: bool = False) -> None:
-        """See `Stream.flush`."""
-        if self._has_failed:
+        """See `Stream.flush`; nothing can be in a stream that is not described."""
+        if self._has_failed or not self.is_described:
             return
         try:
             self.stream.flush(only_if_used)

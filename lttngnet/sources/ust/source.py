@@ -90,7 +90,8 @@ class UstSource:
 
         * ``make-trace``: ``trace``, and what a `Trace` is made of. The answer is that of `Trace.give`; the
           trace is announced to the sink by then if packets are handed on.
-        * ``describe``: ``trace``, ``text``: more metadata, which is with the sink when this returns.
+        * ``describe``: ``trace``, ``text``: more metadata, which is with the sink when this returns;
+          ``described``: the stream classes that are described in all of it.
         * ``rewrite``: ``trace``, ``text``: all metadata, which takes the place of what there was.
         * ``close-trace``: ``trace``: hand on what is left, and let go of the buffers.
         """
@@ -99,7 +100,7 @@ class UstSource:
             case "make-trace":
                 return await self._make_trace(facts["trace"], facts)
             case "describe":
-                self._trace(facts["trace"]).describe(facts["text"])
+                self._trace(facts["trace"]).describe(facts["text"], facts["described"])
             case "rewrite":
                 self._trace(facts["trace"]).rewrite(facts["text"])
             case "close-trace":

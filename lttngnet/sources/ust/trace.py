@@ -1,6 +1,6 @@
 """One trace of applications: the channels that they write to, and where its streams go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,8 @@ class Trace:
 
     Args:
         library: that they are made with.
-        facts: ``path``, ``uuid`` (hexadecimal), ``metadata`` (text so far), ``channels`` (`Options` each).
+        facts: ``path``, ``uuid`` (hexadecimal), ``metadata`` (text so far), ``described`` (the stream classes
+            that it describes), ``channels`` (`Options` each).
 
     Attributes:
         readers: of all streams, once the trace is announced.
@@ -33,6 +34,7 @@ class Trace:
         self.channels: list[Channel] = []
         self.readers: list[Reader] = []
         self._text: str = facts["metadata"]
+        self._described: set[int] = set(facts["described"])
         self._sink: Any = None
         self._metadata = 0
         try:
@@ -78,10 +80,19 @@ class Trace:
         await sink.publish()
         if self.channels:  # else it was closed meanwhile
             self.readers, self._sink = readers, sink
-            self.describe("")
+            self.describe("")  # what is known of them already
 
-    def describe(self, more: str) -> None:
-        """Append to the metadata: what it describes is recorded only after that."""
+    def describe(self, more: str, described: Iterable[int] = ()) -> None:
+        """Append to the metadata: what it describes is recorded only after that.
+
+        Args:
+            more: text.
+            described: the stream classes that are described by now. Of the others no packet goes out: there
+                are only empty ones, and babeltrace2 crashes over what it cannot look up.
+        """
+        self._described.update(described)
+        for reader in self.readers:
+            reader.is_described = reader.stream_class in self._described
         text, self._text = self._text + more, ""
         if self._sink is None:
             self._text = text
@@ -91,6 +102,8 @@ class Trace:
     async def snapshot(self, sink: Any) -> None:
         """Hand what is in the buffers now to another sink, stream by stream; it stays there."""
         for channel in self.channels:
+            if channel.options.stream_class not in self._described:
+                continue
             for stream in list(channel.streams):
                 number = await sink.add_stream(self.path, f"{channel.options.name}_{stream.cpu}")
                 if not channel.streams:

@@ -67,6 +67,7 @@ class UstSourceTests(SynchronousTestCase):
             "path": path,
             "uuid": TRACE.hex,
             "metadata": f"head {number};",
+            "described": [0, 1, 2, 3],
             "channels": list(channels or [channel()]),
         }
         answer, given = self.wait(self.source.ask("make-trace", facts, []))
@@ -104,7 +105,7 @@ class UstSourceTests(SynchronousTestCase):
     def test_snapshots(self):
         self.make()
         self.wait(self.source.start(None))
-        self.wait(self.source.ask("describe", {"trace": 0, "text": "event;"}, []))
+        self.wait(self.source.ask("describe", {"trace": 0, "text": "event;", "described": []}, []))
         for stream in self.streams():
             self.fill(stream, 2)
         self.read()
@@ -139,7 +140,7 @@ class UstSourceTests(SynchronousTestCase):
     def test_announced(self):
         """Traces that were made before tracing starts are announced then; others at once."""
         self.make(0, channel(), channel("other", 1))
-        self.wait(self.source.ask("describe", {"trace": 0, "text": "event 0;"}, []))
+        self.wait(self.source.ask("describe", {"trace": 0, "text": "event 0;", "described": []}, []))
         self.assertEqual(self.sink.said, [])
         self.start()
         self.assertEqual(self.sink.said, self.names("ust/uid/0/64-bit", "channel0", "other"))
@@ -147,7 +148,7 @@ class UstSourceTests(SynchronousTestCase):
         del self.sink.said[:]
         self.make(1, path="ust/pid/a-1")
         self.assertEqual(self.sink.said, self.names("ust/pid/a-1"))
-        self.wait(self.source.ask("describe", {"trace": 0, "text": "event 1;"}, []))
+        self.wait(self.source.ask("describe", {"trace": 0, "text": "event 1;", "described": []}, []))
         self.assertEqual(self.sink.metadata, b"head 0;event 0;head 1;event 1;")
 
     def test_handed_on(self):
@@ -203,6 +204,16 @@ class UstSourceTests(SynchronousTestCase):
         self.start()
         self.read()
         self.assertEqual(self.numbers(), [0, 1])
+
+    def test_no_packet_before_its_stream_is_described(self):
+        """Readers could not look it up; there is no event in it either."""
+        self.make(0, channel("known"), channel("later", stream_class=7))  # 0 is described
+        self.start()
+        self.wait(self.source.flush())
+        self.assertEqual({packet.stream_class for _, packet, _ in self.sink.packets}, {0})
+        self.wait(self.source.ask("describe", {"trace": 0, "text": "stream;", "described": [0, 7]}, []))
+        self.wait(self.source.flush())
+        self.assertEqual({packet.stream_class for _, packet, _ in self.sink.packets}, {0, 7})
 
     def test_stop_waits_for_the_sink(self):
         self.make()
@@ -415,7 +426,14 @@ class UstSourceTests(SynchronousTestCase):
         self.source.pauseProducing()
         stopping = self.begin(self.source.stop())
         starting = self.begin(self.source.start(self.sink))
-        facts = {"trace": 1, "path": "p", "uuid": TRACE.hex, "metadata": "", "channels": [channel()]}
+        facts = {
+            "trace": 1,
+            "path": "p",
+            "uuid": TRACE.hex,
+            "metadata": "",
+            "described": [0],
+            "channels": [channel()],
+        }
         making = self.begin(self.source.ask("make-trace", facts, []))
         self.source.resumeProducing()
         self.reactor.pump([0] * 20)
@@ -447,7 +465,14 @@ class UstSourceTests(SynchronousTestCase):
             raise OSError("made up")
 
         self.sink.add_stream = fail
-        facts = {"trace": 1, "path": "p", "uuid": TRACE.hex, "metadata": "", "channels": [channel()]}
+        facts = {
+            "trace": 1,
+            "path": "p",
+            "uuid": TRACE.hex,
+            "metadata": "",
+            "described": [0],
+            "channels": [channel()],
+        }
         failure = self.failureResultOf(self.begin(self.source.ask("make-trace", facts, [])))
         self.assertEqual(str(failure.value), "made up")
         self.assertEqual(open_files(), before)
@@ -462,7 +487,14 @@ class UstSourceTests(SynchronousTestCase):
             raise OSError("made up")
 
         self.sink.add_stream = fail
-        facts = {"trace": 1, "path": "x", "uuid": TRACE.hex, "metadata": "", "channels": [channel()]}
+        facts = {
+            "trace": 1,
+            "path": "x",
+            "uuid": TRACE.hex,
+            "metadata": "",
+            "described": [0],
+            "channels": [channel()],
+        }
         self.failureResultOf(self.begin(self.source.ask("make-trace", facts, [])), OSError)
         self.assertEqual(open_files(), before)
 
@@ -478,6 +510,7 @@ class UstSourceTests(SynchronousTestCase):
             "path": "ust/pid/a-1",
             "uuid": TRACE.hex,
             "metadata": "",
+            "described": [0],
             "channels": [channel()],
         }
         taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
@@ -496,7 +529,7 @@ class UstSourceTests(SynchronousTestCase):
 
     def test_refused(self):
         self.make()
-        facts = {"trace": 0, "path": "x", "uuid": TRACE.hex, "metadata": "", "channels": []}
+        facts = {"trace": 0, "path": "x", "uuid": TRACE.hex, "metadata": "", "described": [0], "channels": []}
         self.assertEqual(self.refused(self.source.ask("make-trace", facts, [])).code, Code.INVALID)
         for what in ("describe", "close-trace"):
             error = self.refused(self.source.ask(what, {"trace": 7, "text": ""}, []))

@@ -89,6 +89,11 @@ class Registry:
         stream.events[key] = number
         return number
 
+    @property
+    def described(self) -> list[int]:
+        """The stream classes that are described: only their packets can be read."""
+        return [number for number, stream in self._streams.items() if stream.context is not None]
+
     def enum(self, name: str, entries: Sequence[EnumEntry]) -> int:
         """Keep an enumeration for the events that will name it; return its number.
 

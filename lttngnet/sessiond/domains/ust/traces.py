@@ -119,7 +119,8 @@ class Trace:
         async def work() -> T:
             answer = what(self._registry)
             if text := self._registry.take_text():
-                await self._courier.ask_source(KIND, "describe", {"trace": self.number, "text": text})
+                facts = {"trace": self.number, "text": text, "described": self._registry.described}
+                await self._courier.ask_source(KIND, "describe", facts)
             return answer
 
         return await self._turn.run(lambda: Deferred.fromCoroutine(work()))
@@ -271,6 +272,7 @@ class Traces:
             "trace": trace.number,
             "path": self._path(facts),
             "uuid": described.uuid.hex,
+            "described": registry.described,
             "metadata": registry.take_text(),
             "channels": [_wanted(channel) for channel in channels],
         }
