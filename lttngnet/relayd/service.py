@@ -40,6 +40,9 @@ __all__ = ["Options", "makeService"]
 AT_ONCE = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 """An answer does not wait for the peer to acknowledge the one before, which may take 40 ms."""
 
+QUEUE = 1024
+"""Connections that may wait to be accepted: whoever finds no room tries again a second later."""
+
 log = ChannelLogger("lttngnet.relayd.service")
 
 
@@ -128,6 +131,8 @@ class Listening(Service):
 
     def _opened(self, listening: IListeningPort) -> None:
         self._listening = listening
+        with socket.socket(fileno=os.dup(self._listening.fileno())) as queue:
+            queue.listen(QUEUE)
         self._entrance = Entrance(str(self.name), listening, self._clock)
         self._peers.watch(self._entrance)
         where: object = listening.getHost()

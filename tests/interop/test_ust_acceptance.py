@@ -35,9 +35,12 @@ def numbers_of(folder):
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
 class PairingTests(test_ust.Case):
-    """A hundred thousand events, one by one; applications wait where buffers are full."""
+    """A hundred thousand events, one by one.
 
-    environment = {"LTTNG_UST_ALLOW_BLOCKING": "1"}
+    The buffers have room for them all. Where they are filled a second time, a process that the machine pauses
+    in the middle of an event costs the others theirs, with the genuine daemons as well; `test_ust_load` is
+    about that.
+    """
 
     def flood(self):
         """Let two processes record as fast as they can."""
@@ -71,7 +74,7 @@ class PairingTests(test_ust.Case):
         sessions = []
         for number, output in enumerate(outputs):
             session = await daemon.create(f"s{number}", output)
-            await session.enable_channel("userspace", "c", subbuf_size=1 << 16, blocking_timeout=-1)
+            await session.enable_channel("userspace", "c", subbuf_size=1 << 20, num_subbuf=8)
             await session.add_contexts("userspace", ["vpid"])
             await session.enable_events("userspace", ["flood:*"], channel="c")
             await session.start()
@@ -80,7 +83,7 @@ class PairingTests(test_ust.Case):
         for session, folder in zip(sessions, folders, strict=True):
             facts = (await session.stop())["facts"]
             self.assertEqual((facts["discarded"], facts["lost"]), (0, 0))
-            self.assertGreater(facts["packets"], 50)
+            self.assertGreater(facts["packets"], 5)
             await session.destroy()
             self.check(folder)
 

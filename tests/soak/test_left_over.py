@@ -4,6 +4,7 @@
 there, and is a cycle afterwards, may stay for ever.
 """
 
+import contextlib
 import json
 import signal
 import socket
@@ -74,8 +75,11 @@ class LeftOverTests(SynchronousTestCase):
 
     def sockets(self):
         """Return how many the daemon has."""
-        descriptors = Path(f"/proc/{self.daemon.process.pid}/fd").iterdir()
-        return sum(str(path.readlink()).startswith("socket:") for path in descriptors)
+        number = 0
+        for path in Path(f"/proc/{self.daemon.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                number += str(path.readlink()).startswith("socket:")
+        return number
 
     def reset(self, peer):
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))

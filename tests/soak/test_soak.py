@@ -7,7 +7,9 @@ longer.
 import contextlib
 import os
 import random
+import select
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -205,6 +207,15 @@ class FullTests(SoakTestCase):
         producer.finish(0)
         self.has_entries(daemon, producer, 1)
         self.says_no_defect(daemon)
+
+    def test_many_arrive_while_it_is_busy(self):
+        """They wait in the queue of the operating system; nobody has to try again, a second later."""
+        daemon = self.start()
+        daemon.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(daemon.process.send_signal, signal.SIGCONT)
+        address = "127.0.0.1", daemon.ports["control"]
+        crowd = [self.visit(socket.AF_INET, address) for _ in range(300)]
+        until(lambda: len(select.select([], crowd, [], 0)[1]) == len(crowd), "all are connected", 0.5)
 
     def visit(self, family, address):
         """Connect, or wait in the queue to be let in."""
