@@ -65,7 +65,7 @@ class ManyTests(SoakTestCase):
         for number in range(100):  # until the daemon has all that it ever needs
             self.session(daemon, f"warm{number}")
         memory = self.settled(daemon, descriptors)
-        for number in range(scaled(150)):
+        for number in range(scaled(200)):
             self.session(daemon, f"one{number}")
         producers = [Producer(daemon, f"all{number}", 2) for number in range(200)]
         for producer in producers:
@@ -75,7 +75,7 @@ class ManyTests(SoakTestCase):
             self.has_entries(daemon, producer, 1)
         grown = self.settled(daemon, descriptors) - memory
         print(
-            f"\n  {scaled(150)} + 200 sessions: descriptors {descriptors} -> {daemon.descriptors()},",
+            f"\n  {scaled(200)} + 200 sessions: descriptors {descriptors} -> {daemon.descriptors()},",
             end=" ",
         )
         print(f"memory {memory >> 10} + {grown >> 10} KiB")
@@ -103,7 +103,7 @@ class MutatedTests(SoakTestCase):
 
     def test_conversations(self):
         daemon, chance = self.start(), random.Random(4)
-        good, number, count = Producer(daemon, "good"), 0, scaled(300)
+        good, number, count = Producer(daemon, "good"), 0, scaled(1000)
         good.packet(0)
         descriptors = daemon.descriptors()
         self.converse(daemon, chance, 200)
