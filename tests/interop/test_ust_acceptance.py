@@ -37,9 +37,8 @@ def numbers_of(folder):
 class PairingTests(test_ust.Case):
     """A hundred thousand events, one by one.
 
-    The buffers have room for them all. Where they are filled a second time, a process that the machine pauses
-    in the middle of an event costs the others theirs, with the genuine daemons as well; `test_ust_load` is
-    about that.
+    The buffers have room for them all: with small ones, though applications waited for room, some events were
+    discarded on a busy machine, with the genuine daemons as well. `test_ust_load` is about small ones.
     """
 
     def flood(self):
