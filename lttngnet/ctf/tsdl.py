@@ -7,20 +7,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import UUID
 
+SIGNATURE = "/* CTF 1.8 */\n\n"
+
 BYTE_ORDER = "le" if sys.byteorder == "little" else "be"
 
-_PREAMBLE = """\
-/* CTF 1.8 */
+_TYPES = """\
+typealias integer { size = 8; align = 8; signed = false; } := uint8_t;
+typealias integer { size = 16; align = 8; signed = false; } := uint16_t;
+typealias integer { size = 32; align = 8; signed = false; } := uint32_t;
+typealias integer { size = 64; align = 8; signed = false; } := uint64_t;
+typealias integer { size = 8; align = 8; signed = true; } := int8_t;
+typealias integer { size = 16; align = 8; signed = true; } := int16_t;
+typealias integer { size = 32; align = 8; signed = true; } := int32_t;
+typealias integer { size = 64; align = 8; signed = true; } := int64_t;
 
-typealias integer {{ size = 8; align = 8; signed = false; }} := uint8_t;
-typealias integer {{ size = 16; align = 8; signed = false; }} := uint16_t;
-typealias integer {{ size = 32; align = 8; signed = false; }} := uint32_t;
-typealias integer {{ size = 64; align = 8; signed = false; }} := uint64_t;
-typealias integer {{ size = 8; align = 8; signed = true; }} := int8_t;
-typealias integer {{ size = 16; align = 8; signed = true; }} := int16_t;
-typealias integer {{ size = 32; align = 8; signed = true; }} := int32_t;
-typealias integer {{ size = 64; align = 8; signed = true; }} := int64_t;
+"""
 
+_TRACE = """\
 trace {{
 	major = 1;
 	minor = 8;
@@ -46,38 +49,42 @@ clock {{
 	offset = {offset};
 }};
 
-typealias integer {{
-	size = 32; align = 8; signed = false;
-	map = clock.monotonic.value;
-}} := uint32_clock_monotonic_t;
+"""
 
+_CLOCK_TYPE = """\
 typealias integer {{
-	size = 64; align = 8; signed = false;
+	size = {size}; align = {align}; signed = false;
 	map = clock.monotonic.value;
-}} := uint64_clock_monotonic_t;
+}} := uint{size}_clock_monotonic_t;
 
+"""
+
+_PACKET_CONTEXT = """\
 struct packet_context {{
 	uint64_clock_monotonic_t timestamp_begin;
 	uint64_clock_monotonic_t timestamp_end;
 	uint64_t content_size;
 	uint64_t packet_size;
 	uint64_t packet_seq_num;
-	uint64_t events_discarded;
+	{count} events_discarded;
 	uint32_t cpu_id;
 }};
 
-struct event_header_large {{
-	enum : uint16_t {{ compact = 0 ... 65534, extended = 65535 }} id;
+"""
+
+_HEADER = """\
+struct event_header_{name} {{
+	enum : {small} {{ compact = 0 ... {last}, extended = {extended} }} id;
 	variant <id> {{
 		struct {{
-			uint32_clock_monotonic_t timestamp;
+			{time} timestamp;
 		}} compact;
 		struct {{
 			uint32_t id;
 			uint64_clock_monotonic_t timestamp;
 		}} extended;
 	}} v;
-}} align({event_alignment});
+}} align({align});
 
 """
 
@@ -91,16 +98,51 @@ def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int, event_alignm
         offset: ns from the epoch to 0 of CLOCK_MONOTONIC; see `clock_offset`.
         event_alignment: bits; an event's header begins at a multiple of it.
     """
-    return _PREAMBLE.format(
-        uuid=uuid,
-        byte_order=BYTE_ORDER,
-        env="".join(
-            f"\t{name} = {quote(value) if isinstance(value, str) else value};\n"
-            for name, value in env.items()
-        ),
-        boot_id=boot_id(),
-        offset=offset,
-        event_alignment=event_alignment,
+    return (
+        SIGNATURE
+        + _TYPES
+        + describe_trace(uuid, BYTE_ORDER, env, offset)
+        + clock_type(32, 8)
+        + clock_type(64, 8)
+        + packet_context("uint64_t")
+        + large_header(event_alignment)
+    )
+
+
+def describe_trace(uuid: UUID, byte_order: str, env: Mapping[str, str | int], offset: int) -> str:
+    """Return the description of a trace in a byte order (``le``, ``be``), and of its clock; see `preamble`."""
+    facts = "".join(
+        f"\t{name} = {quote(value) if isinstance(value, str) else value};\n" for name, value in env.items()
+    )
+    return _TRACE.format(uuid=uuid, byte_order=byte_order, env=facts, boot_id=boot_id(), offset=offset)
+
+
+def clock_type(size: int, align: int) -> str:
+    """Return the type of a point in time, ``uint<size>_clock_monotonic_t``; both are in bits."""
+    return _CLOCK_TYPE.format(size=size, align=align)
+
+
+def packet_context(count: str) -> str:
+    """Return what stands in every packet before its events; discarded ones are counted in that type."""
+    return _PACKET_CONTEXT.format(count=count)
+
+
+def large_header(align: int) -> str:
+    """Return the header of an event where there may be many kinds; ``align`` is in bits."""
+    return _HEADER.format(
+        name="large",
+        small="uint16_t",
+        last=65534,
+        extended=65535,
+        time="uint32_clock_monotonic_t",
+        align=align,
+    )
+
+
+def compact_header(align: int) -> str:
+    """Return the header of an event where there are fewer than 31 kinds; ``align`` is in bits."""
+    return _HEADER.format(
+        name="compact", small="uint5_t", last=30, extended=31, time="uint27_clock_monotonic_t", align=align
     )
 
 

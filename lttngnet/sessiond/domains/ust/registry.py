@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from lttngnet.sessiond.domains.ust import tsdl
-from lttngnet.sessiond.domains.ust.tsdl import Refused, TraceFacts
+from lttngnet.sessiond.domains.ust.preamble import TraceFacts, preamble
+from lttngnet.sessiond.domains.ust.tsdl import Refused
 from lttngnet.wire.ust.fields import ENTRY_SIZE, EnumEntry, Field
 from lttngnet.wire.ust.questions import ChannelAnswer, EventQuestion, Header
 
@@ -48,7 +49,7 @@ class Registry:
         self._room = TEXT_LIMIT
         self._text: list[str] = []
         self._taken = 0  # how many parts of it were
-        self._write(tsdl.preamble(facts, clock_offset))
+        self._write(preamble(facts, clock_offset))
 
     def add_channel(self, stream_class: int, name: str) -> None:
         """Expect a channel; it is described once an application has said which context fields it has."""
@@ -118,7 +119,7 @@ class Registry:
 
     def regenerate(self, clock_offset: int) -> str:
         """Return all that was described, from the beginning, with another offset; it counts as taken."""
-        self._text[0] = tsdl.preamble(self._facts, clock_offset)
+        self._text[0] = preamble(self._facts, clock_offset)
         self._taken = len(self._text)
         return self.whole_text()
 

@@ -7,10 +7,8 @@ reader would take are altered: in the metadata of LTTng itself they are a syntax
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from uuid import UUID
 
-from lttngnet.ctf.tsdl import boot_id, quote
+from lttngnet.ctf.tsdl import quote
 from lttngnet.errors import WireError
 from lttngnet.wire.ust import fields as ust
 from lttngnet.wire.ust.fields import Encoding, EnumEntry, Field, Type
@@ -28,183 +26,9 @@ _CHOICES_LIMIT = 4096  # values of the tag of a variant
 _OPPOSITE = {"le": "be", "be": "le"}
 _ENCODINGS = {Encoding.NONE: "none", Encoding.UTF8: "UTF8", Encoding.ASCII: "ASCII"}
 
-_PREAMBLE = """\
-/* CTF 1.8 */
-
-typealias integer {{ size = 8; align = {u8}; signed = false; }} := uint8_t;
-typealias integer {{ size = 16; align = {u16}; signed = false; }} := uint16_t;
-typealias integer {{ size = 32; align = {u32}; signed = false; }} := uint32_t;
-typealias integer {{ size = 64; align = {u64}; signed = false; }} := uint64_t;
-typealias integer {{ size = {bits}; align = {long}; signed = false; }} := unsigned long;
-typealias integer {{ size = 5; align = 1; signed = false; }} := uint5_t;
-typealias integer {{ size = 27; align = 1; signed = false; }} := uint27_t;
-
-trace {{
-	major = 1;
-	minor = 8;
-	uuid = "{uuid}";
-	byte_order = {byte_order};
-	packet.header := struct {{
-		uint32_t magic;
-		uint8_t  uuid[16];
-		uint32_t stream_id;
-		uint64_t stream_instance_id;
-	}};
-}};
-
-env {{
-{env}}};
-
-clock {{
-	name = "monotonic";
-	uuid = "{boot_id}";
-	description = "Monotonic Clock";
-	freq = 1000000000; /* Frequency, in Hz */
-	/* clock value offset from Epoch is: offset * (1/freq) */
-	offset = {offset};
-}};
-
-typealias integer {{
-	size = 27; align = 1; signed = false;
-	map = clock.monotonic.value;
-}} := uint27_clock_monotonic_t;
-
-typealias integer {{
-	size = 32; align = {u32}; signed = false;
-	map = clock.monotonic.value;
-}} := uint32_clock_monotonic_t;
-
-typealias integer {{
-	size = 64; align = {u64}; signed = false;
-	map = clock.monotonic.value;
-}} := uint64_clock_monotonic_t;
-
-struct packet_context {{
-	uint64_clock_monotonic_t timestamp_begin;
-	uint64_clock_monotonic_t timestamp_end;
-	uint64_t content_size;
-	uint64_t packet_size;
-	uint64_t packet_seq_num;
-	unsigned long events_discarded;
-	uint32_t cpu_id;
-}};
-
-struct event_header_compact {{
-	enum : uint5_t {{ compact = 0 ... 30, extended = 31 }} id;
-	variant <id> {{
-		struct {{
-			uint27_clock_monotonic_t timestamp;
-		}} compact;
-		struct {{
-			uint32_t id;
-			uint64_clock_monotonic_t timestamp;
-		}} extended;
-	}} v;
-}} align({u32});
-
-struct event_header_large {{
-	enum : uint16_t {{ compact = 0 ... 65534, extended = 65535 }} id;
-	variant <id> {{
-		struct {{
-			uint32_clock_monotonic_t timestamp;
-		}} compact;
-		struct {{
-			uint32_t id;
-			uint64_clock_monotonic_t timestamp;
-		}} extended;
-	}} v;
-}} align({u16});
-
-"""
-
 
 class Refused(WireError):
     """A description that cannot stand in the metadata; the text says why."""
-
-
-@dataclass(frozen=True)
-class TraceFacts:
-    """What the metadata says of the trace itself.
-
-    Attributes:
-        uuid: of the trace.
-        session: its name.
-        hostname: of this machine.
-        scheme: of the buffers: ``uid``, shared by all applications of a user, or ``pid``, of one process.
-        buffering_id: the user's number, or the process's.
-        bits: 32 or 64, of the applications.
-        byte_order: ``le`` or ``be``.
-        alignments: of u8, u16, u32, u64 and long, in bits.
-        tracer: version of the C tracer: major, minor, patch level.
-        created: when the session was, as text; see `lttngnet.ctf.tsdl.creation_datetime`.
-        procname: name of the process; this and what follows for ``pid`` only.
-        vpid: its number.
-        vpid_datetime: when it registered, as text.
-    """
-
-    uuid: UUID
-    session: str
-    hostname: str
-    scheme: str
-    buffering_id: int
-    bits: int
-    byte_order: str
-    alignments: tuple[int, int, int, int, int]
-    tracer: tuple[int, int, int]
-    created: str
-    procname: str = ""
-    vpid: int = 0
-    vpid_datetime: str = ""
-
-
-def preamble(facts: TraceFacts, clock_offset: int) -> str:
-    """Return how the metadata begins: all but streams and events.
-
-    Raises:
-        Refused: its words have sizes or alignments that no machine has.
-    """
-    if facts.bits not in (32, 64):
-        raise Refused(f"a long of {facts.bits} bits")
-    u8, u16, u32, u64, long = [_alignment(bits) for bits in facts.alignments]
-    return _PREAMBLE.format(
-        u8=u8,
-        u16=u16,
-        u32=u32,
-        u64=u64,
-        long=long,
-        bits=facts.bits,
-        uuid=facts.uuid,
-        byte_order=facts.byte_order,
-        env=_env(facts),
-        boot_id=boot_id(),
-        offset=clock_offset,
-    )
-
-
-def _env(facts: TraceFacts) -> str:
-    major, minor, patch = facts.tracer
-    env: dict[str, str | int] = {
-        "domain": "ust",
-        "tracer_name": "lttng-ust",
-        "tracer_major": major,
-        "tracer_minor": minor,
-        "tracer_buffering_scheme": facts.scheme,
-        "tracer_buffering_id": facts.buffering_id,
-        "architecture_bit_width": facts.bits,
-        "trace_name": facts.session,
-        "trace_creation_datetime": facts.created,
-        "hostname": facts.hostname,
-    }
-    if facts.scheme == "pid":
-        env |= {
-            "tracer_patchlevel": patch,
-            "vpid": facts.vpid,
-            "procname": facts.procname,
-            "vpid_datetime": facts.vpid_datetime,
-        }
-    return "".join(
-        f"\t{name} = {quote(value) if isinstance(value, str) else value};\n" for name, value in env.items()
-    )
 
 
 def check_enumeration(entries: Sequence[EnumEntry]) -> None:
@@ -303,7 +127,7 @@ class _Structure:
                     raise Refused(f"a floating point number of {exponent} and {mantissa} digits")
                 self._line(
                     f"{tabs}floating_point {{ exp_dig = {exponent}; mant_dig = {mantissa};"
-                    f" align = {_alignment(alignment)};{self._order(described)} }} {identifier};"
+                    f" align = {alignment_of(alignment)};{self._order(described)} }} {identifier};"
                 )
             case ust.String(encoding):
                 written = " { encoding = ASCII; }" if encoding is Encoding.ASCII else ""
@@ -313,7 +137,7 @@ class _Structure:
             case ust.Struct(alignment, members):
                 if members:
                     raise Refused("a structure with members")
-                written = f" align({_alignment(alignment * 8)})" if alignment else ""
+                written = f" align({alignment_of(alignment * 8)})" if alignment else ""
                 self._line(f"{tabs}struct {{}}{written} {identifier};")
             case _:
                 raise Refused(f"{type(described).__name__} where only plain fields can be")
@@ -326,7 +150,7 @@ class _Structure:
         if described.base not in _BASES:
             raise Refused(f"an integer in base {described.base}")
         return (
-            f"integer {{ size = {described.size}; align = {_alignment(described.alignment)};"
+            f"integer {{ size = {described.size}; align = {alignment_of(described.alignment)};"
             f" signed = {int(described.signed)}; encoding = {_ENCODINGS[described.encoding]};"
             f" base = {described.base};{self._order(described)} }}"
         )
@@ -337,7 +161,7 @@ class _Structure:
     def _padding(self, name: str, alignment: int) -> None:
         if alignment:
             identifier = self._identifier(f"{name}_padding")
-            self._line(f"struct {{ }} align({_alignment(alignment)}) {identifier};")
+            self._line(f"struct {{ }} align({alignment_of(alignment)}) {identifier};")
 
     def _length(self, name: str, described: str | Type) -> str:
         """Return the identifier of the field that holds the length of a sequence."""
@@ -448,7 +272,12 @@ def _bytes(bits: int) -> int:
     return bits // 8
 
 
-def _alignment(bits: int) -> int:
+def alignment_of(bits: int) -> int:
+    """Return an alignment, if it is one that a machine can have.
+
+    Raises:
+        Refused: it is not.
+    """
     if not 0 < bits <= 8 * _ALIGNMENT_LIMIT or bits & (bits - 1):
         raise Refused(f"an alignment of {bits} bits")
     return bits
