@@ -1,12 +1,11 @@
 """Messages of fixed layout: the class body is the C structure.
 
-A subclass of `Message` lists its fields as annotations that carry their `struct` format; it becomes a frozen
-dataclass that packs and unpacks itself, and says what is wrong with bytes or values that do not fit.
+A subclass of `Message` lists its fields as annotations that carry their `struct` format; it packs and unpacks
+itself, and says what is wrong with bytes or values that do not fit.
 """
 
-from dataclasses import dataclass, fields
 from struct import Struct, error
-from typing import Annotated, Any, ClassVar, Self, dataclass_transform, get_type_hints
+from typing import Annotated, Any, ClassVar, NoReturn, Self, dataclass_transform
 
 from lttngnet.errors import WireError
 
@@ -23,23 +22,63 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass_transform(frozen_default=True)
 class Message:
-    """A message of fixed size, whose fields stand in the order of the class body, without holes."""
+    """A message of fixed size, whose fields stand in the order of the class body, without holes.
+
+    It behaves as a frozen dataclass does, but is none: to make one compiles Python code, and a daemon would
+    spend a tenth of its start on that.
+    """
 
     layout: ClassVar[Struct]
+    names: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[Any, ...]] = ()  # of the fields, as annotated
+    defaults: ClassVar[dict[str, Any]] = {}
     text_widths: ClassVar[tuple[int, ...]]  # of each field: the bytes of its NUL-ended text, else 0
     has_text: ClassVar[bool]
-    names: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, byteorder: str = BIG) -> None:
-        dataclass(frozen=True)(cls)
-        hints = get_type_hints(cls, include_extras=True)
-        kinds = [hints[field.name] for field in fields(cls)]  # type: ignore[arg-type]
-        cls.layout = Struct(byteorder + "".join(kind.__metadata__[0] for kind in kinds))
+        own = {name: kind for name, kind in cls.__annotations__.items() if hasattr(kind, "__metadata__")}
+        cls.names = (*cls.names, *own)
+        cls.kinds = (*cls.kinds, *own.values())
+        cls.defaults = cls.defaults | {name: vars(cls)[name] for name in own if name in vars(cls)}
+        formats = [kind.__metadata__[0] for kind in cls.kinds]
+        cls.layout = Struct(byteorder + "".join(formats))
         cls.text_widths = tuple(
-            int(kind.__metadata__[0][:-1]) if kind.__origin__ is str else 0 for kind in kinds
+            int(form[:-1]) if kind.__origin__ is str else 0
+            for form, kind in zip(formats, cls.kinds, strict=True)
         )
         cls.has_text = any(cls.text_widths)
-        cls.names = tuple(field.name for field in fields(cls))  # type: ignore[arg-type]
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        fields, names = self.__dict__, self.names
+        fields.update(zip(names, values, strict=False))
+        if len(values) == len(names) and not named:
+            return
+        for name in names[len(values) :]:
+            if name in named:
+                fields[name] = named.pop(name)
+            elif name in self.defaults:
+                fields[name] = self.defaults[name]
+            else:
+                raise TypeError(f"{type(self).__name__} lacks {name}")
+        if named or len(values) > len(names):
+            raise TypeError(f"{type(self).__name__} has the fields {', '.join(names)}, each once")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{k}={v!r}' for k, v in vars(self).items())})"
 
     def pack(self) -> bytes:
         """Return the bytes of the message.
@@ -65,7 +104,7 @@ class Message:
         """
         if len(data) < cls.layout.size:
             raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data)}")
-        if not cls.has_text:  # there are thousands of them in a second: without dataclass's own __init__
+        if not cls.has_text:  # there are thousands of them in a second: without its own __init__
             message = object.__new__(cls)
             message.__dict__.update(zip(cls.names, cls.layout.unpack_from(data), strict=True))
             return message
