@@ -52,6 +52,7 @@ NO_TWISTED = (
     "logs",
     "wire/agent",
     "wire/codec",
+    "wire/datagram",
     "wire/framing",
     "wire/relay",
     "wire/records",
