@@ -31,6 +31,7 @@ from lttngnet.wire.relay import (
     SessionCreated24,
     Version,
 )
+from lttngnet.wire.relay.extension import EXTENDED
 
 OURS = Version(MAJOR, MINOR)
 CLEAR_ALLOWED = 1  # a flag of the configuration
@@ -161,7 +162,7 @@ def answer_configuration(control: RelayControl, relay: Relay, wanted: GetConfigu
         relay.refused(f"GET_CONFIGURATION with flags {wanted.flags:#x}")
         relay.reply(Configuration(Code.INVALID_PROTOCOL, 0))
     else:
-        relay.reply(Configuration(Code.OK, CLEAR_ALLOWED if relay.allows_clear else 0))
+        relay.reply(Configuration(Code.OK, EXTENDED | (CLEAR_ALLOWED if relay.allows_clear else 0)))
 
 
 def answer_start_data(control: RelayControl, relay: Relay) -> None:

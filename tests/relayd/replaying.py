@@ -10,12 +10,15 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from lttngnet.errors import Code
 from lttngnet.relayd import turns
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.store import Store
+from lttngnet.wire.relay import Configuration
+from lttngnet.wire.relay.extension import EXTENDED
 
 DONE = Failure(ConnectionDone())
 
@@ -163,3 +166,11 @@ def utc(test):
     os.environ["TZ"] = "UTC"
     time.tzset()
     test.addCleanup(restore)
+
+
+def plain(answers):
+    """Return what is answered on a connection without the one bit that a genuine relay daemon never sets."""
+    for flags in (0, 1):
+        ours, theirs = (Configuration(Code.OK, bits | flags).pack() for bits in (EXTENDED, 0))
+        answers = answers.replace(ours, theirs)
+    return answers

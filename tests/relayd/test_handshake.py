@@ -19,6 +19,7 @@ from lttngnet.wire.relay import (
     SessionCreated24,
     Version,
 )
+from lttngnet.wire.relay.extension import EXTENDED
 
 WANTED = CreateSession("walk", "host")
 
@@ -85,7 +86,7 @@ SAID = {
     "hung_up": lambda control: control.hung_up(),
     "lost": lambda control: control.lost(),
 }
-ALLOWED = Configuration(Code.OK, 1)
+ALLOWED = Configuration(Code.OK, EXTENDED | 1)
 # (state, said): (new state, replies). What is not here has no transition; when closed nothing is heard.
 WALK = {
     ("fresh", "version"): ("agreed", [OURS]),
@@ -168,4 +169,6 @@ class AnswerTests(SynchronousTestCase):
         peer.control.get_configuration(GetConfiguration(4))
         peer.relay.allows_clear = False
         peer.control.get_configuration(GetConfiguration())
-        self.assertEqual(peer.replies, [Configuration(Code.INVALID_PROTOCOL, 0), Configuration(Code.OK, 0)])
+        self.assertEqual(
+            peer.replies, [Configuration(Code.INVALID_PROTOCOL, 0), Configuration(Code.OK, EXTENDED)]
+        )

@@ -10,7 +10,7 @@ from lttngnet.wire import relay as wire
 from lttngnet.wire.listing import SessionList, SessionRecord
 from lttngnet.wire.viewer import Flags, IndexStatus, NextIndex, StreamList
 from tests.captures import Capture
-from tests.relayd.replaying import Relay, utc
+from tests.relayd.replaying import Relay, plain, utc
 
 ENDS = ("TCP-FIN", "TCP-RST")
 LISTS = ("ATTACH_SESSION_REPLY", "GET_NEW_STREAMS_REPLY")
@@ -109,7 +109,7 @@ class ProbeTests(SynchronousTestCase):
                 )
                 self.assertEqual(came, expected, name)
             else:
-                self.assertEqual(b"".join(came).hex(), b"".join(expected).hex(), name)
+                self.assertEqual(b"".join(map(plain, came)).hex(), b"".join(expected).hex(), name)
         self.assertEqual(probe.hung_up ^ probe.genuine_hung_up(), hung_up)
         written, expected = (
             {path: facts for path, facts in found.items() if not path.startswith(files)}

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from lttngnet.errors import Code, WireError
 from lttngnet.wire.codec import U8, U32, U64, Buffer, Message, pack_text, take_text
 from lttngnet.wire.relay.commands import PATH_LIMIT
+from lttngnet.wire.relay.extension import Written
 
 
 class Status(Message):
@@ -23,7 +24,10 @@ class StreamAdded(Message):
 
 
 class Configuration(Message):
-    """Answer to GET_CONFIGURATION. Bit 0 of the flags: clearing traces is allowed."""
+    """Answer to GET_CONFIGURATION.
+
+    Bit 0 of the flags: clearing traces is allowed. Bit 32: see `lttngnet.wire.relay.extension`.
+    """
 
     code: U32
     flags: U64
@@ -104,7 +108,7 @@ class ChunkClosed:
         return _measure(cls.head, data)
 
 
-Answer = Message | SessionCreated | ChunkClosed
+Answer = Message | SessionCreated | ChunkClosed | Written
 
 
 def _measure(head: Struct, data: Buffer) -> int | None:

@@ -74,6 +74,6 @@ class DataHeader(Message):
     padding_size: U32
 
 
-def command(number: Command, payload: bytes = b"") -> bytes:
+def command(number: int, payload: bytes = b"", circuit_id: int = 0) -> bytes:
     """Return a whole command as it travels."""
-    return CommandHeader(0, len(payload), number).pack() + payload
+    return CommandHeader(circuit_id, len(payload), number).pack() + payload
