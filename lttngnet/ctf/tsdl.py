@@ -110,7 +110,7 @@ def preamble(uuid: UUID, env: Mapping[str, str | int], offset: int, event_alignm
 
 
 def describe_trace(uuid: UUID, byte_order: str, env: Mapping[str, str | int], offset: int) -> str:
-    """Return the description of a trace in a byte order (``le``, ``be``), and of its clock; see `preamble`."""
+    """Return the description of a trace in a byte order (``le``, ``be``) and its clock; see `preamble`."""
     facts = "".join(
         f"\t{name} = {quote(value) if isinstance(value, str) else value};\n" for name, value in env.items()
     )
