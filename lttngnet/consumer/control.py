@@ -19,6 +19,12 @@ from lttngnet.wire.relay import Answer, Command, command
 
 Kind = TypeVar("Kind", bound=Answer)
 
+TOGETHER = 0.05
+"""Seconds between two times that questions are sent which may wait."""
+
+MOST_TOGETHER = 64
+"""Questions that wait at a time."""
+
 
 def how_it_ended(which: str, reason: Failure) -> str:
     """Return a sentence about the end of the ``control`` or ``data`` connection."""
@@ -31,6 +37,9 @@ def how_it_ended(which: str, reason: Failure) -> str:
 
 class ControlClient(Protocol):
     """Asks a relay daemon. Questions may be sent without waiting: it answers in their order.
+
+    Questions that come thick and fast, and to whose answers nothing is due at once, may wait a moment and be
+    sent together: each would cost both daemons a wake-up, and its answer another.
 
     Attributes:
         minor: of the protocol, as both sides agreed; 0 before.
@@ -49,21 +58,33 @@ class ControlClient(Protocol):
         self._asked: deque[tuple[Command, Deferred[Answer]]] = deque()
         self._patience: IDelayedCall | None = None
         self._over: str | None = None
+        self._waiting: list[bytes] = []  # to be sent together …
+        self._sending: IDelayedCall | None = None  # … then
+        self._sent = float("-inf")  # when questions that may wait were
 
     def tell(self, number: Command, payload: bytes = b"") -> None:
         """Send a command that has no answer."""
         if self._over is None:
-            self.transport.write(command(number, payload))
+            self._send(command(number, payload))
 
-    def ask(self, number: Command, payload: bytes, kind: type[Kind]) -> Deferred[Kind]:
-        """Send a question; the Deferred fires with its answer, or fails with `RelayLost`."""
+    def ask(
+        self, number: Command, payload: bytes, kind: type[Kind], *, may_wait: bool = False
+    ) -> Deferred[Kind]:
+        """Send a question; the Deferred fires with its answer, or fails with `RelayLost`.
+
+        Args:
+            number: of the command.
+            payload: that goes with it.
+            kind: of the answer.
+            may_wait: it may be sent together with others, a little later. The order stays.
+        """
         answer: Deferred[Answer] = Deferred()
         if self._over is not None:
             answer.errback(RelayLost(self._over))
         else:
             self._answers.expect(kind)  # type: ignore[arg-type]  # a TypeVar bound to a union is no union
             self._asked.append((number, answer))
-            self.transport.write(command(number, payload))
+            self._send(command(number, payload), may_wait)
             if self._patience is None:
                 self._patience = self._clock.callLater(self.timeout, self._out_of_patience)
         return answer  # type: ignore[return-value]
@@ -98,6 +119,7 @@ class ControlClient(Protocol):
     def close(self) -> None:
         """End the connection in good order, without calling `on_lost`."""
         self.on_lost = lambda reason: None
+        self._send_all()
         self.transport.loseConnection()
 
     def abandon(self, why: str) -> None:
@@ -105,10 +127,40 @@ class ControlClient(Protocol):
         self._lose(why)
         self.transport.abortConnection()  # type: ignore[attr-defined]
 
+    def hurry(self) -> None:
+        """Send at once what waits: somebody needs the answers."""
+        if self._waiting:
+            self._send_all()
+
+    def _send(self, said: bytes, may_wait: bool = False) -> None:
+        self._waiting.append(said)
+        if not may_wait or len(self._waiting) == MOST_TOGETHER:
+            self._send_all()
+        elif self._sending is None:
+            now = self._clock.seconds()
+            left = self._sent + TOGETHER - now
+            if left > 0:
+                self._sending = self._clock.callLater(left, self._send_all)
+            else:  # there was none for long: this one need not wait for more
+                self._sent = now
+                self._send_all()
+
+    def _send_all(self) -> None:
+        if self._sending is not None:
+            if self._sending.active():
+                self._sending.cancel()
+            self._sending = None
+            self._sent = self._clock.seconds()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self.transport.write(b"".join(waiting))
+
     def _lose(self, why: str) -> None:
         if self._over is not None:
             return
         self._over = why
+        self._waiting.clear()
+        self._send_all()
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None

@@ -27,7 +27,8 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
 from lttngnet.wire import amp
 
-KERNEL_NICENESS = -10  # of a process that carries the kernel's events
+URGENT = ("kernel", "userspace")  # kinds of sources whose buffers overflow if they are read late
+NICENESS = -10  # of a process that has one of them
 
 REPORT_INTERVAL = 1.0  # seconds between two reports of the counters
 
@@ -116,7 +117,7 @@ class Consumer(amp.Channel):
     async def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """See `amp.AddSource`."""
         self._carrier.add_source(kind, config)
-        if kind == "kernel":
+        if kind in URGENT:
             self._take_precedence()
 
     @amp.answers(amp.AskSource)
@@ -179,13 +180,13 @@ class Consumer(amp.Channel):
         last.addBoth(lambda _: self._stop())
 
     def _take_precedence(self) -> None:
-        """Run before what is traced: where that has every CPU busy, the kernel's buffers overflow else."""
+        """Run before what is traced: where that has every CPU busy, its buffers overflow else."""
         try:
-            os.setpriority(os.PRIO_PROCESS, 0, KERNEL_NICENESS)
+            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
         except PermissionError:
-            self.log.info("Not permitted to run at niceness {niceness}", niceness=KERNEL_NICENESS)
+            self.log.info("Not permitted to run at niceness {niceness}", niceness=NICENESS)
         else:
-            self.log.info("Running at niceness {niceness}", niceness=KERNEL_NICENESS)
+            self.log.info("Running at niceness {niceness}", niceness=NICENESS)
 
     def _report(self) -> None:
         """Tell the counters if they changed: should this process be killed, they are known."""

@@ -282,7 +282,8 @@ class RelaySink:
         if self.session.snapshot:
             return
         self._unanswered += 1
-        asked = self.control.ask(Command.SEND_INDEX, index.pack(self.session.minor), Status)
+        packed = index.pack(self.session.minor)
+        asked = self.control.ask(Command.SEND_INDEX, packed, Status, may_wait=True)
         asked.addCallbacks(self._indexed, lambda lost: lost.trap(RelayLost))
 
     async def close_stream(self, stream: int) -> None:
@@ -322,6 +323,7 @@ class RelaySink:
         if self._lost is not None:
             raise RelayLost(self._lost)
         if self._unanswered:
+            self.control.hurry()
             self._all_answered = Deferred()
             await self._all_answered
         while not await self._has_arrived():

@@ -7,7 +7,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.control import MOST_TOGETHER, TOGETHER, ControlClient
 from lttngnet.errors import RelayLost, RelayRefused
 from lttngnet.wire.framing import Commands
 from lttngnet.wire.relay import OK, Command, Status, StreamAdded
@@ -39,6 +39,63 @@ class ControlClientTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(answer), OK)
         sent = [header.command for header, _ in Commands().feed(self.transport.value())]
         self.assertEqual(sent, [Command.SEND_METADATA, Command.STREAMS_SENT])
+
+    def said(self):
+        """Return the numbers of what was sent since the last call."""
+        sent = [header.command for header, _ in Commands().feed(self.transport.value())]
+        self.transport.clear()
+        return sent
+
+    def ask_in_passing(self):
+        return self.client.ask(Command.SEND_INDEX, b"", Status, may_wait=True)
+
+    def test_what_may_wait_is_sent_together(self):
+        """The first of many goes at once: only who asks thick and fast saves anything by waiting."""
+        answers = [self.ask_in_passing() for _ in range(4)]
+        self.assertEqual(self.said(), [Command.SEND_INDEX])
+        self.clock.advance(TOGETHER)
+        self.assertEqual(self.said(), [Command.SEND_INDEX] * 3)
+        self.client.dataReceived(4 * OK.pack())
+        self.assertEqual([self.successResultOf(answer) for answer in answers], [OK] * 4)
+        self.clock.advance(2 * TOGETHER)
+        self.ask_in_passing()
+        self.assertEqual(self.said(), [Command.SEND_INDEX])
+
+    def test_no_more_than_a_few_wait(self):
+        self.ask_in_passing()
+        self.said()
+        for _ in range(MOST_TOGETHER):
+            self.assertEqual(self.said(), [])
+            self.ask_in_passing()
+        self.assertEqual(self.said(), [Command.SEND_INDEX] * MOST_TOGETHER)
+        self.clock.advance(TOGETHER)
+        self.assertEqual(self.said(), [])
+
+    def test_nobody_overtakes_what_waits(self):
+        self.ask_in_passing()
+        self.ask_in_passing()
+        self.ask()
+        expected = [Command.SEND_INDEX, Command.SEND_INDEX, Command.STREAMS_SENT]
+        self.assertEqual(self.said(), expected)
+        self.ask_in_passing()
+        self.client.tell(Command.SEND_METADATA, b"x" * 12)
+        self.assertEqual(self.said(), [Command.SEND_INDEX, Command.SEND_METADATA])
+        self.ask_in_passing()
+        self.client.hurry()
+        self.assertEqual(self.said(), [Command.SEND_INDEX])
+
+    def test_the_end_while_something_waits(self):
+        answers = [self.ask_in_passing(), self.ask_in_passing()]
+        self.client.connectionLost(Failure(error.ConnectionDone()))
+        for answer in answers:
+            self.failureResultOf(answer, RelayLost)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_waits_is_sent_before_the_end(self):
+        self.ask_in_passing()
+        self.ask_in_passing()
+        self.client.close()
+        self.assertEqual(self.said(), [Command.SEND_INDEX] * 2)
 
     def test_demand_insists(self):
         answer = Deferred.fromCoroutine(self.client.demand(Command.ADD_STREAM, b"", StreamAdded))

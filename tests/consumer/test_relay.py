@@ -13,7 +13,7 @@ from twisted.test.iosim import connectedServerAndClient
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.control import TOGETHER, ControlClient
 from lttngnet.consumer.directory import DirectorySink
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
 from lttngnet.ctf.packet import Packet, Silence
@@ -169,6 +169,7 @@ class AloneTests(SynchronousTestCase):
     def test_an_index_does_not_wait_for_the_one_before(self):
         for sequence in range(3):
             self.sink.write(self.stream, packet(b"abc", sequence))
+        self.clock.advance(TOGETHER)
         sent = [SendIndex.unpack(data, 13) for command, data in self.said() if command == Command.SEND_INDEX]
         self.assertEqual([index.net_sequence for index in sent], [0, 1, 2])
         self.assertEqual({index.stream for index in sent}, {4})
@@ -200,6 +201,7 @@ class AloneTests(SynchronousTestCase):
         end = packet(b"abc", 0).timestamp_end
         self.sink.beacon(Silence(self.stream, 2, end))  # the packet has told as much
         self.sink.beacon(Silence(self.stream, 2, end + 1))
+        self.clock.advance(TOGETHER)
         sent = [SendIndex.unpack(data, 13) for command, data in self.said() if command == Command.SEND_INDEX]
         self.assertEqual([index.timestamp_end for index in sent], [50, end, end + 1])
         self.assertEqual(sent[0], SendIndex(4, 0, 0, 0, 0, 50, 0, 2, 0, 0))

@@ -12,7 +12,7 @@ from lttngnet.log import Logger
 from lttngnet.sources.tally import Tallies, tallies
 from lttngnet.sources.ust.buffers import Options, Stream
 
-_TURN = 2 << 20  # bytes that are handed on before the reactor attends to others
+_TURN = 8 << 20  # bytes that are handed on before the reactor attends to others
 _MOST = 64  # packets, likewise
 
 

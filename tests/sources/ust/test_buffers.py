@@ -191,6 +191,20 @@ class StreamTests(BuffersTestCase):
         channel.close()
         self.assertIsNone(stream.get())
 
+    def test_a_tracer_that_forgets(self):
+        """Where another process than the one that lost events ends a sub-buffer, it may say that none are."""
+        channel = self.channel()
+        stream, given = channel.streams[0], self.given(channel)
+        for discarded, known in ((7, 7), (0, 7), (9, 9)):
+            stream.flush()
+            with mmap.mmap(given[2], stream.size) as memory:
+                at = memory.find(TRACE.bytes)
+                while at >= 0:
+                    memory[at + 68 : at + 76] = discarded.to_bytes(8, "little")
+                    at = memory.find(TRACE.bytes, at + 1)
+            (packet,) = take(stream)
+            self.assertEqual((packet.events_discarded, stream.discarded), (discarded, known))
+
     @settings(max_examples=60, deadline=None)
     @given(st.integers(0, 2**64 - 1) | st.integers(0, 40), st.integers(0, 2**64 - 1) | st.integers(0, 40))
     def test_a_wicked_place(self, at, size):

@@ -168,7 +168,7 @@ class UstSourceTests(SynchronousTestCase):
 
     def test_one_at_a_time(self):
         """Of large sub-buffers a few are handed on, then others have their turn; nothing needs a wake-up."""
-        self.make(0, channel(subbuf_size=1 << 20, num_subbuf=8))
+        self.make(0, channel(subbuf_size=4 << 20, num_subbuf=8))
         self.start()
         for stream in self.streams():
             self.fill(stream, 8)
