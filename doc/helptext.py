@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 from lttngnet.cli import main
 from lttngnet.relayd.command import NAME as RELAY_COMMAND
-from lttngnet.relayd.command import CommandOptions
+from lttngnet.relayd.foreground import CommandOptions
 from lttngnet.relayd.service import Options as RelayOptions
 from lttngnet.sessiond.service import Options as SessionOptions
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from struct import Struct
 from types import ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -80,10 +80,9 @@ def _parts(term: str) -> Iterator[tuple[int, str, str | None]]:
                 yield Struct(">" + letter).size, TYPES[letter], None
         return
     assert issubclass(found, Message)
-    hints = get_type_hints(found, include_extras=True)
-    for name in found.__dataclass_fields__:  # type: ignore[attr-defined]
-        form = hints[name].__metadata__[0]
-        text = "char" if hints[name].__origin__ is str else "byte"
+    for name, kind in zip(found.names, found.kinds, strict=True):
+        form = kind.__metadata__[0]
+        text = "char" if kind.__origin__ is str else "byte"
         yield Struct(">" + form).size, TYPES.get(form) or f"{text}[{form[:-1]}]", name
 
 

@@ -1,4 +1,4 @@
-"""Destinations as Twisted endpoints: to connect to one, and to listen where an option says.
+"""Destinations as Twisted endpoints, to connect to one.
 
 As in LTTng 2.13, ``net`` and ``tcp`` mean IPv4, ``net6`` and ``tcp6`` IPv6, also where a name is resolved.
 """
@@ -9,7 +9,6 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, q
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from lttngnet.uri.destination import Destination, Family, Protocol, UriError
-from lttngnet.uri.text import parse_listener, scheme
 
 TIMEOUT = 30
 """Seconds until an attempt to connect is given up."""
@@ -42,33 +41,6 @@ def client_endpoint(destination: Destination, timeout: int = TIMEOUT) -> str:
     if destination.is_name and destination.family is Family.IPV6:
         raise UriError(f"{destination}: no endpoint string resolves a name as IPv6")
     return f"tcp:host={quoteStringArgument(destination.host)}:port={_port(destination)}:timeout={timeout}"
-
-
-def server_endpoint(where: str | Destination, default_port: int) -> str:
-    """Return the endpoint string to listen with, for an option such as the relay daemon's ``--control-port``.
-
-    Args:
-        where: an LTTng URL (``tcp://0.0.0.0:5342``, ``tcp6://[::]``) or a destination, port 0 for any free
-            one; or a Twisted server endpoint string (``ssl:…``, ``unix:…``, ``tcp:0``), returned as it is.
-        default_port: the port of an LTTng URL without one.
-
-    Raises:
-        UriError: it is neither, or one cannot listen there.
-    """
-    if isinstance(where, str):
-        if scheme(where) is None:
-            if ":" not in where:
-                raise UriError(
-                    f"{where!r} is neither an LTTng URL (tcp://0.0.0.0:{default_port}) nor an endpoint"
-                )
-            return where
-        where = parse_listener(where)
-    _check_tcp(where)
-    if where.is_name and where.family is Family.IPV6:
-        raise UriError(f"{where}: one listens at an address: no name is resolved as IPv6 here")
-    kind = "tcp6" if where.family is Family.IPV6 else "tcp"
-    port = default_port if where.port is None else where.port
-    return f"{kind}:{port}:interface={quoteStringArgument(where.host)}"
 
 
 def _check_tcp(destination: Destination) -> None:

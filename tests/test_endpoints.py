@@ -1,14 +1,12 @@
 """Destinations as Twisted endpoints: what would be connected to, and listened at, on a reactor in memory."""
 
-from dataclasses import replace
-
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP6ClientEndpoint, clientFromString, serverFromString
+from twisted.internet.endpoints import TCP6ClientEndpoint, clientFromString
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.endpoints import client_endpoint, endpoint, server_endpoint
+from lttngnet.endpoints import client_endpoint, endpoint
 from lttngnet.uri import UriError, parse, parse_listener
 
 PLACES = {
@@ -70,43 +68,3 @@ class ClientTests(SynchronousTestCase):
         self.assertRaises(UriError, client_endpoint, parse_listener("tcp://127.0.0.1:0"))
         problem = self.assertRaises(UriError, client_endpoint, destination("udp://127.0.0.1:1"))
         self.assertIn("data over UDP is not supported yet", str(problem))
-
-
-class ServerTests(SynchronousTestCase):
-    def listening(self, string):
-        """Listen, and return port and interface that the reactor was asked for."""
-        reactor = MemoryReactorClock()
-        serverFromString(reactor, string).listen(Factory())
-        ((port, _, _, interface),) = reactor.tcpServers
-        return port, interface
-
-    def test_urls(self):
-        for text, place in {
-            "tcp://0.0.0.0:5342": (5342, "0.0.0.0"),
-            "tcp4://127.0.0.1": (5344, "127.0.0.1"),
-            "tcp://localhost:0": (0, "127.0.0.1"),
-            "tcp6://[::]:5342": (5342, "::"),
-            "tcp6://[::1]:0": (0, "::1"),
-            "TCP6://localhost/": (5344, "::1"),
-            "tcp://relay.example:7": (7, "relay.example"),
-        }.items():
-            self.assertEqual(self.listening(server_endpoint(text, 5344)), place, text)
-            self.assertEqual(self.listening(server_endpoint(parse_listener(text), 5344)), place, text)
-
-    def test_strings_pass(self):
-        for text in (
-            "tcp:0",
-            "unix:/run/relay",
-            "ssl:5342:privateKey=k.pem",
-            "systemd:domain=INET:index=0",
-            "tcp6:1",
-        ):
-            self.assertEqual(server_endpoint(text, 5342), text)
-
-    def test_nowhere(self):
-        schemes = ["udp://127.0.0.1:1", "file:///x", "net://0.0.0.0", "net://0.0.0.0:1:2"]
-        rests = ["tcp6://relay.example:1", "tcp://0.0.0.0:5342/x", "tcp://0.0.0.0:65536", "tcp://"]
-        for text in *schemes, *rests, "5342", "", "/run/relay":
-            self.assertRaises(UriError, server_endpoint, text, 5342)
-        there = replace(destination("tcp://127.0.0.1"), port=0)
-        self.assertEqual(server_endpoint(there, 5342), "tcp:0:interface=127.0.0.1")

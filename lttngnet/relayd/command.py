@@ -1,65 +1,16 @@
 """``lttng-relayd-tx``: the relay daemon as a command of its own, which is called as the genuine one is.
 
 ``twistd lttng-relayd`` runs the same service, with what twistd offers: pid files, log files, other users.
+Next to nothing is imported here: this much is done twice where a process still has to take its name.
 """
 
 import os
 import sys
-from pathlib import Path
-
-from lttngnet.relayd.options import Options
 
 NAME = "lttng-relayd-tx"
 """Of the process: scripts look for ``lttng-relayd`` in the base name of its first argument."""
 
-
 OWN_NAME = "/proc/self/comm"
-EXAMPLES = f"""
-It stays in the foreground and logs to the standard error, unless -d or -b is given. SIGTERM and SIGINT
-end it with status 0. What keeps it from starting is said in one line, and the status is 1.
-
-  {NAME} -o /srv/traces                          here and now, for session daemons anywhere
-  {NAME} -d -L tcp://0.0.0.0:5344                in the background, with viewers anywhere
-  {NAME} -C tcp://10.0.0.1 -D tcp://10.0.0.1     for session daemons of one network
-
-Options may also stand, by their long names, in the section [relayd] of /etc/lttng/lttng.conf, of
-$LTTNG_HOME/.lttng/lttng.conf, and of the file that --config names; the command line wins:
-
-  [relayd]
-  output = /srv/traces
-  disallow-clear = yes
-
-Environment: LTTNG_HOME (else HOME), LTTNG_RELAYD_DISALLOW_CLEAR, LTTNG_RELAYD_HEALTH (path of the health
-socket), LTTNG_RELAYD_WORKING_DIRECTORY, LTTNG_NETWORK_SOCKET_TIMEOUT (milliseconds),
-LTTNG_RELAYD_TCP_KEEP_ALIVE, and with it _IDLE_TIME, _PROBE_INTERVAL (seconds) and _MAX_PROBE_COUNT.
-"""
-
-
-class CommandOptions(Options):
-    """Those of the daemon, and in which way it runs."""
-
-    synopsis = f"Usage: {NAME} [options]"
-    optFlags = [
-        ["daemonize", "d", "Go to the background, once all ports are open, without a terminal."],
-        ["background", "b", "Go to the background as with -d, but keep standard input, output and error."],
-    ]
-
-    def getUsage(self, width: int | None = None) -> str:
-        """See `usage.Options.getUsage`: the options, and how they are used."""
-        return f"{super().getUsage(width).rstrip()}\n{EXAMPLES}"
-
-    @property
-    def detaches(self) -> bool:
-        """Whether the daemon goes to the background."""
-        return bool(self["daemonize"] or self["background"])
-
-    def postOptions(self) -> None:
-        """See `Options.postOptions`."""
-        super().postOptions()
-        if self["working-directory"] is not None:
-            self["working-directory"] = str(Path(self["working-directory"]).absolute())
-        elif self.detaches:
-            self["working-directory"] = "/"
 
 
 def take_name() -> None:
@@ -68,71 +19,23 @@ def take_name() -> None:
     Only `execve` sets the arguments that others see. The new name is one beside the interpreter, since
     Python looks there for the virtual environment that it belongs to.
     """
-    if sys.executable and Path(sys.orig_argv[0]).name != NAME:
-        name = Path(sys.executable).with_name(NAME)
-        os.execv(sys.executable, [os.fspath(name), *sys.orig_argv[1:]])
-    Path(OWN_NAME).write_text(NAME)
-
-
-def detach() -> int:
-    """Go on in a new process and session, while the old process waits for it to be ready.
-
-    The old process ends with status 0 when something is written to the descriptor that is returned, and with
-    status 1 when it is closed before.
-    """
-    said, say = os.pipe()
-    if os.fork():
-        os.close(say)
-        os._exit(0 if os.read(said, 1) else 1)
-    os.close(said)
-    os.setsid()
-    return say
-
-
-def leave_terminal() -> None:
-    """Read nothing, and write to nobody."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in range(3):
-        os.dup2(null, descriptor)
-    os.close(null)
-
-
-def run(options: CommandOptions) -> None:
-    """Run the daemon to its end. Raises CannotStart."""
-    say = detach() if options.detaches else None
-
-    # The reactor holds descriptors: it is made here, in the process that it serves.
-    from twisted.application.app import startApplication
-    from twisted.application.service import Application, IService
-    from twisted.internet import reactor
-    from twisted.logger import globalLogBeginner
-
-    from lttngnet.log import stream_observer
-    from lttngnet.relayd.service import makeService
-
-    def ready() -> None:
-        if options["daemonize"]:
-            leave_terminal()
-        if say is not None:
-            os.write(say, b"\0")
-            os.close(say)
-
-    observer = stream_observer(sys.stderr, options["verbose"])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    application = Application("lttng-relayd")
-    makeService(options).setServiceParent(application)
-    IService(application).privilegedStartService()
-    startApplication(application, False)
-    reactor.callWhenRunning(ready)
-    reactor.run()
+    if sys.executable and sys.orig_argv[0].rpartition("/")[2] != NAME:
+        folder = sys.executable.rpartition("/")[0]
+        os.execv(sys.executable, [f"{folder}/{NAME}", *sys.orig_argv[1:]])
+    own_name = os.open(OWN_NAME, os.O_WRONLY)
+    os.write(own_name, NAME.encode())
+    os.close(own_name)
 
 
 def main() -> None:
     """Be the command."""
     take_name()
-    options = CommandOptions()
-    options.parseOptions()
-    run(options)
+    from lttngnet.sparing import import_little
+
+    import_little()
+    from lttngnet.relayd.foreground import main as run
+
+    run()
 
 
 if __name__ == "__main__":

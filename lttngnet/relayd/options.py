@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.python import usage
 
-from lttngnet.endpoints import server_endpoint
+from lttngnet.listening import server_endpoint
 from lttngnet.relayd.configuration import ConfigurationError, switch, words
 from lttngnet.rundir import home
 from lttngnet.startup import CannotStart, DaemonOptions

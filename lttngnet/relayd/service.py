@@ -13,12 +13,12 @@ from typing import Any
 from twisted.application.service import MultiService, Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from lttngnet.accepting import Entrance
+from lttngnet.listening import listening_endpoint
 from lttngnet.log import ChannelLogger, Logger, set_verbosity
 from lttngnet.relayd.configuration import SocketOptions, socket_options
 from lttngnet.relayd.control import ControlFactory
@@ -245,7 +245,7 @@ def makeService(options: Options) -> RelayDaemon:
     }
     for what, factory in factories.items():
         factory.noisy = options["verbose"] > 1
-        endpoint = serverFromString(reactor, options[f"{what}-port"])
+        endpoint = listening_endpoint(reactor, options[f"{what}-port"])
         options_of_peers = [AT_ONCE, *(() if what == "live" else socket_options(os.environ))]
         Listening(what, endpoint, factory, peers, reactor, options_of_peers).setServiceParent(daemon)
     Pulse(reactor).setServiceParent(daemon)

@@ -7,7 +7,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.relayd import command, configuration
-from lttngnet.relayd.command import CommandOptions
+from lttngnet.relayd.foreground import CommandOptions
 from lttngnet.startup import CannotStart
 
 
