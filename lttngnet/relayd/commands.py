@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
+from lttngnet.wire.datagram import TOKEN_SIZE
 from lttngnet.wire.relay import (
     METADATA_PART,
     NO_SEQUENCE,
@@ -33,6 +34,8 @@ from lttngnet.wire.relay import (
     StreamPosition,
     StreamQuery,
 )
+from lttngnet.wire.relay.datagrams import DatagramsOpened, LostPackets, Missing, MissingQuery, OpenDatagrams
+from lttngnet.wire.relay.extension import Extension
 
 NOTHING_PENDING, PENDING, UNKNOWN_STREAM = Status(0), Status(1), 0xFFFFFFFF
 
@@ -96,7 +99,11 @@ def reset_metadata(session: Session, payload: bytes) -> Answer:
 def send_index(session: Session, payload: bytes) -> Answer:
     """Tell of a packet."""
     index = SendIndex.unpack(payload, session.facts.minor)
-    session.stream(index.stream).add_index(index)
+    stream = session.stream(index.stream)
+    if session.inlet is None:
+        stream.add_index(index)
+    else:
+        session.inlet.add_index(stream, index)
     return OK
 
 
@@ -161,6 +168,31 @@ def trace_chunk_exists(session: Session, payload: bytes) -> Answer:
     return ChunkExists(Code.OK, session.chunk_exists(ChunkQuery.unpack(payload).chunk))
 
 
+def open_datagrams(session: Session, payload: bytes) -> Answer:
+    """Have the data of the session over UDP."""
+    wanted = OpenDatagrams.unpack(payload)
+    if session.datagrams is None:
+        raise Refusal(Code.NOT_SUPPORTED, "data over UDP is not taken here")
+    return session.datagrams.open(session, wanted.flags)
+
+
+def datagrams_missing(session: Session, payload: bytes) -> Answer:
+    """Tell what has come over UDP, and what is missing."""
+    wanted = MissingQuery.unpack(payload).wanted
+    if session.datagrams is None:
+        raise Refusal(Code.NOT_SUPPORTED, "data over UDP is not taken here")
+    return session.datagrams.tell(session, wanted)
+
+
+def datagrams_lost(session: Session, payload: bytes) -> Answer:
+    """Wait no more for packets that are not repeated."""
+    lost = LostPackets.unpack(payload)
+    if session.inlet is None:
+        raise Refusal(Code.INVALID_PROTOCOL, "no data comes over UDP")
+    session.inlet.lose(lost.packets)
+    return OK
+
+
 HANDLERS: dict[int, Handler] = {
     Command.ADD_STREAM: Handler(add_stream, lambda code: StreamAdded(NO_SEQUENCE, Code.UNKNOWN), stays=True),
     Command.STREAMS_SENT: Handler(streams_sent),
@@ -177,4 +209,9 @@ HANDLERS: dict[int, Handler] = {
     Command.ROTATE_STREAMS: Handler(rotate_streams, since=11),
     Command.CLOSE_TRACE_CHUNK: Handler(close_trace_chunk, ChunkClosed, since=11),
     Command.TRACE_CHUNK_EXISTS: Handler(trace_chunk_exists, lambda code: ChunkExists(code, 0), since=11),
+    Extension.OPEN_DATAGRAMS: Handler(
+        open_datagrams, lambda code: DatagramsOpened(code, 0, bytes(TOKEN_SIZE), 0, 0, 0), stays=True
+    ),
+    Extension.DATAGRAMS_MISSING: Handler(datagrams_missing, Missing),
+    Extension.DATAGRAMS_LOST: Handler(datagrams_lost),
 }

@@ -36,10 +36,19 @@ from lttngnet.wire.relay import (
     Status,
     Version,
 )
+from lttngnet.wire.relay.extension import Extension
 
 PATIENCE = 60  # seconds for the handshake; seconds in which a peer that is sent answers reads some
 OK_BYTES = OK.pack()
+_GENUINE = frozenset(Command)
 REFUSALS = 100  # of streams and sessions, until we hang up: each is a line in the log
+
+
+def name_of(command: int) -> str:
+    """Return how a known command is called."""
+    if command == METADATA_PART:
+        return Command.SEND_METADATA.name
+    return Command(command).name if command in _GENUINE else Extension(command).name
 
 
 @implementer(IPushProducer)
@@ -193,7 +202,7 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
         handler = HANDLERS[command]
-        name = Command.SEND_METADATA.name if command == METADATA_PART else Command(command).name
+        name = name_of(command)
         if says_everything():
             self.log.debug("{peer} says {name}", peer=self.transport.getPeer(), name=name)
         if session.facts.minor < handler.since:

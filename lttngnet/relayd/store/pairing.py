@@ -99,6 +99,12 @@ class Pairing:
             self._untold[packet.index_file] -= 1
             self._write(packet, index)
 
+    def skip(self, net_sequence: int, packet_sequence: int | None) -> None:
+        """Leave out a packet of which neither half was added."""
+        self.net_sequence = net_sequence
+        if packet_sequence is not None:
+            self.packet_sequence = packet_sequence
+
     def retire(self, index_file: File | None) -> None:
         """Begin another trace file: this was the index of the one before, and closes when it is complete."""
         self.end = 0

@@ -24,7 +24,8 @@ from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trace import Trace
 from lttngnet.relayd.store.trail import FILES_KEPT
 from lttngnet.relayd.turns import Rounds
-from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk
+from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk, SendIndex
+from lttngnet.wire.relay.datagrams import DatagramsOpened, Missing
 
 STREAMS_LIMIT = 1 << 16  # of a session; one ROTATE_STREAMS may name about as many
 
@@ -34,6 +35,35 @@ class Watcher(Protocol):
 
     def published(self, stream: Stream) -> None:
         """Viewers may know of that stream from now on."""
+
+
+class Inlet(Protocol):
+    """What takes the packets of a session that come over UDP; see `lttngnet.relayd.inlet`."""
+
+    def add_index(self, stream: Stream, index: SendIndex) -> None:
+        """Take an index. Raises Refusal and OSError as `Stream.add_index`."""
+
+    def lose(self, packets: tuple[tuple[int, int], ...]) -> None:
+        """Wait no more for these."""
+
+    def forget(self, stream: Stream) -> None:
+        """A stream is closed."""
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Call back when nothing is waited for any more."""
+
+    def close(self) -> None:
+        """Take nothing any more."""
+
+
+class Datagrams(Protocol):
+    """What knows the inlets of all sessions; see `lttngnet.relayd.datagrams`."""
+
+    def open(self, session: "Session", flags: int) -> DatagramsOpened:
+        """Make the inlet of a session. Raises Refusal."""
+
+    def tell(self, session: "Session", wanted: int) -> Missing:
+        """Answer what is missing there. Raises Refusal."""
 
 
 class Session:
@@ -54,6 +84,8 @@ class Session:
         streams: the open ones, by handle.
         watchers: the viewers that are attached.
         has_written: whether there is anything of it to keep in its folder.
+        datagrams: where it may have its data over UDP; None where nowhere.
+        inlet: through which it has; None where it has not.
     """
 
     log = Logger()
@@ -74,6 +106,8 @@ class Session:
         self.streams: dict[int, Stream] = {}
         self.watchers: set[Watcher] = set()
         self.has_written = chunk is not None
+        self.datagrams: Datagrams | None = None
+        self.inlet: Inlet | None = None
         self._chunks = chunks
         self._chunk = chunk.acquire() if chunk else None
         self._closing: Chunk | None = None  # the one before, until the peer closes it
@@ -257,14 +291,29 @@ class Session:
         """It is gone."""
         self._late.end_feeding()
 
+    def begin_inlet(self, inlet: Inlet) -> None:
+        """Packets come over UDP from now on, and on no data connection. Raises Refusal."""
+        self.begin_feeding()
+        self.inlet = inlet
+
+    def _end_inlet(self) -> None:
+        inlet, self.inlet = self.inlet, None
+        if inlet is not None:
+            inlet.close()
+            self.end_feeding()
+        self._rounds.do(self._end())
+
     def end(self) -> None:
         """The control connection is gone: close what is complete; the rest as its data comes in.
 
-        What does not come is given up by `Late`.
+        What does not come is given up by `Late`, or by the inlet.
         """
         if not self._is_ending:
             self._is_ending = True
-            self._rounds.do(self._end())
+            if self.inlet is None:
+                self._rounds.do(self._end())
+            else:
+                self.inlet.when_idle(self._end_inlet)
 
     def _end(self) -> Iterator[None]:
         ending = deque(self.streams.values())  # each is let go of in its turn: to free many takes long
@@ -292,6 +341,8 @@ class Session:
 
     def abort(self) -> None:
         """Close all streams, whatever is missing; from now on nobody can name them."""
+        if self.inlet is not None:
+            self.inlet.close()
         is_closing = bool(self._doomed)
         self._doomed.extend(self.streams.values())
         self.streams.clear()
@@ -316,6 +367,8 @@ class Session:
     def _stream_gone(self, stream: Stream) -> None:
         self.streams.pop(stream.handle, None)
         self._unpublished.pop(stream.handle, None)
+        if self.inlet is not None:
+            self.inlet.forget(stream)
         stream.trace.remove(stream)
         if not stream.trace.streams:
             self._traces.pop(stream.path, None)

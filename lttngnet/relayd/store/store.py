@@ -17,7 +17,7 @@ from lttngnet.relayd.store.facts import Facts
 from lttngnet.relayd.store.late import Strangers
 from lttngnet.relayd.store.layout import Grouping, old_stream_path, session_path
 from lttngnet.relayd.store.pool import Pool, open_files_limit
-from lttngnet.relayd.store.session import Session
+from lttngnet.relayd.store.session import Datagrams, Session
 from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import NIL, CreateSession
 
@@ -42,6 +42,7 @@ class Store:
         sessions: by number.
         rounds: gives turns to all connections, and to what sessions leave behind.
         strangers: the data connections that have not said whose they are.
+        datagrams: where sessions may have their data over UDP; None where nowhere.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Store:
         self.sessions: dict[int, Session] = {}
         self.rounds = Rounds(reactor)
         self.strangers = Strangers()
+        self.datagrams: Datagrams | None = None
         self._pool = Pool(output, open_files_limit(open_files))
         self._tree = self._pool.tree
         self._grouping = grouping
@@ -140,6 +142,7 @@ class Store:
             self.strangers,
             self._reactor,
         )
+        session.datagrams = self.datagrams
         self.sessions[facts.number] = session
         return session
 

@@ -103,6 +103,11 @@ class Stream:
         return self.name == METADATA
 
     @property
+    def has_indexes(self) -> bool:
+        """Whether an index tells of each of its packets."""
+        return self._index_minor is not None
+
+    @property
     def is_rotating(self) -> bool:
         """Whether it is about to move to another chunk, or moves."""
         return self._rotation is not None or (self._move is not None and not self._move.is_done)
@@ -161,6 +166,13 @@ class Stream:
         index_file = files.index()
         if index_file is not None:
             self._pairing.add_packet(sequence, Packet(self._start, files.data.size, index_file))
+        self._rotate_if_due()
+        self._close_if_due()
+
+    def skip(self, sequence: int, packet_sequence: int | None) -> None:
+        """Go on without a packet that will never come, nor its index. Raises Refusal and OSError."""
+        self._data_sequence = sequence
+        self._pairing.skip(sequence, packet_sequence)
         self._rotate_if_due()
         self._close_if_due()
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from lttngnet.errors import Code, WireError
 from lttngnet.wire.codec import U8, U32, U64, Buffer, Message, pack_text, take_text
 from lttngnet.wire.relay.commands import PATH_LIMIT
+from lttngnet.wire.relay.datagrams import Missing
 from lttngnet.wire.relay.extension import Written
 
 
@@ -108,7 +109,7 @@ class ChunkClosed:
         return _measure(cls.head, data)
 
 
-Answer = Message | SessionCreated | ChunkClosed | Written
+Answer = Message | SessionCreated | ChunkClosed | Written | Missing
 
 
 def _measure(head: Struct, data: Buffer) -> int | None:
