@@ -19,8 +19,9 @@ from pathlib import Path
 
 from lttngnet.ctf.index import read_index
 from tests.interop import programs
-from tests.interop.genuine import TWISTD, Namespace, missing, wait_until
+from tests.interop.genuine import TWISTD, Namespace, missing
 from tests.interop.ours import program
+from tests.waiting import wait_until
 
 KINDS = ("genuine", "ours")
 COMMANDS = {"genuine": ("lttng", "--no-sessiond"), "ours": (program("lttngnet"),)}

@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+from tests.waiting import DEADLINE, PATIENCE, wait_until
+
+CHECKOUT = Path(__file__).parents[2]
 TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
 TOOLS = ("unshare", "nsenter", "ip", "lttng", "lttng-sessiond", "lttng-relayd", "babeltrace2", "gcc")
 
@@ -20,6 +22,7 @@ _FIRST_PROCESS = """
 mount -t tmpfs none /run && mkdir -p /run/lttng && mount -t tmpfs none /dev/shm && ip link set lo up \
 && echo ready && exec cat
 """
+_ACCEPTS = 1 << 16  # flag of a UNIX socket in /proc/net/unix: somebody listens
 _LISTENING, _ESTABLISHED, _LEFT_BY_PEER = "0A", "01", "08"  # states in /proc/net/tcp
 
 
@@ -36,14 +39,19 @@ def missing():
     return None
 
 
-def wait_until(condition, what, deadline=15):
-    """Return the first true value of a condition; fail after that many seconds."""
-    end = time.monotonic() + deadline
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {deadline} s for {what}")
-        time.sleep(0.01)
-    return value
+def child_of(process):
+    """Return the number, as we see it, of the process that ``nsenter`` has started, or is to start."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    (child,) = wait_until(lambda: children.read_text().split(), f"the child of {process.args}")
+    return int(child)
+
+
+def has_ended(process):
+    """Tell whether a process has ended, though nobody may have asked for its status."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class Namespace:
@@ -62,6 +70,11 @@ class Namespace:
             "HOME": str(self.home),
             "LTTNG_HOME": str(self.home),
             "TZ": "UTC",
+            "PYTHONPATH": str(CHECKOUT),
+            # A busy machine is no reason for a program to begin before it is traced, or to be given up.
+            "LTTNG_APP_SOCKET_TIMEOUT": f"{DEADLINE:.0f}",
+            "LTTNG_UST_REGISTER_TIMEOUT": f"{DEADLINE * 1000:.0f}",
+            "LTTNGNET_REGISTER_TIMEOUT": f"{DEADLINE * 1000:.0f}",
         }
         self._processes = []
         self._unshare = subprocess.Popen(
@@ -73,8 +86,7 @@ class Namespace:
         if self._unshare.stdout.readline() != "ready\n":
             self.close()
             raise AssertionError("no namespaces can be made here")
-        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
-        self.first_process = int(children.read_text())
+        self.first_process = child_of(self._unshare)
 
     def close(self):
         """End all that runs in it: the kernel does, when the first process ends."""
@@ -88,14 +100,14 @@ class Namespace:
         """Return the command that runs another one in the namespace."""
         return ["nsenter", "-t", str(self.first_process), "-n", "-m", "-p", "--", *map(str, command)]
 
-    def run(self, *command, timeout=60):
+    def run(self, *command, timeout=PATIENCE):
         """Run a command to its end and return what it said; fail if it fails."""
         ((status, text),) = self.run_together(command, timeout=timeout)
         if status:
             raise AssertionError(f"{command} ended with {status}:\n{text}")
         return text
 
-    def run_together(self, *commands, timeout=60):
+    def run_together(self, *commands, timeout=PATIENCE):
         """Run commands at the same time to their end, and return of each its exit status and what it said."""
         processes = [
             subprocess.Popen(
@@ -144,16 +156,22 @@ class Namespace:
         self._processes.append(process)
         return process
 
-    def terminate(self, process, deadline=5):
+    def terminate(self, process):
         """Send SIGTERM to a process that was started here, and return its exit status."""
-        # nsenter waits for it and passes no signal on.
-        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(child), signal.SIGTERM)
-        return process.wait(deadline)
+        os.kill(child_of(process), signal.SIGTERM)  # nsenter waits for it and passes no signal on
+        return process.wait(DEADLINE)
 
     def listens(self, port):
         """Tell whether somebody in the namespace listens on a TCP port."""
         return _LISTENING in self._sockets(port)
+
+    def listens_at(self, path):
+        """Tell whether somebody in the namespace listens at a UNIX socket: it exists a little earlier."""
+        for line in Path(f"/proc/{self.first_process}/net/unix").read_text().splitlines()[1:]:
+            _, _, _, flags, _, _, _, *name = line.split()
+            if name == [str(path)] and int(flags, 16) & _ACCEPTS:
+                return True
+        return False
 
     def is_connected(self, port):
         """Tell whether somebody in the namespace has a TCP connection at that port, or is to close it."""
@@ -197,8 +215,26 @@ class Namespace:
             for word in (f"-{letter}", f"{scheme}://{host}:{port}")
         ]
         process = self.start(*command, "-o", output, *urls, *options, log=log)
-        wait_until(lambda: all(self.listens(port) for port in ports), f"the ports of the relay daemon: {log}")
+        self.wait_for(process, lambda: all(map(self.listens, ports)), log)
         return process
+
+    def start_our_sessiond(self, *options, log="sessiond.log"):
+        """Start our session daemon, and return when commands and applications can connect."""
+        process = self.start(*TWISTD, "-n", "--pidfile=", "lttng-sessiond", *options, log=log)
+        names = ("client-lttngnet",) if "--no-ust" in options else ("client-lttngnet", "lttng-ust-sock-8")
+        self.wait_for(process, lambda: all(self.listens_at(f"/run/lttng/{name}") for name in names), log)
+        return process
+
+    def wait_for(self, process, is_ready, log):
+        """Wait until a daemon is ready; it must not end before."""
+
+        def is_ready_or_ended():
+            if process.poll() is not None:
+                said = (self.folder / log).read_text()
+                raise AssertionError(f"{log}: it ended with status {process.returncode}:\n{said}")
+            return is_ready()
+
+        wait_until(is_ready_or_ended, f"the daemon of {log}")
 
     def start_genuine_sessiond(self):
         """Start the genuine session daemon, without kernel tracing, and return when it answers."""

@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-PATIENCE = 20.0  # seconds until a condition that does not come is a failure
-CHECKOUT = Path(__file__).parents[2]
+from tests.interop.genuine import CHECKOUT
+from tests.waiting import DEADLINE, PATIENCE, wait_until
+
 
 PROGRAM = """
 import logging, sys
@@ -25,16 +26,6 @@ for line in sys.stdin:
         log.warning("message %d", number)
     print("done", flush=True)
 """
-
-
-def eventually(condition, what, patience=PATIENCE):
-    """Return what the condition returns as soon as that is true."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience} s in vain: {what}")
-        time.sleep(0.01)
-    return value
 
 
 def program(name):
@@ -102,7 +93,7 @@ class Stage:
         listen = ("-C", free, "-D", free, "-L", free, "--ports-file", str(ports))
         where = ("-o", str(self.output), *listen, *options)
         process = self.spawn("relayd", program("twistd"), "-n", "--pidfile=", "lttng-relayd", *where)
-        eventually(lambda: ports.exists() or self.ended(process, "relayd"), "the relay daemon listens")
+        wait_until(lambda: ports.exists() or self.ended(process, "relayd"), "the relay daemon listens")
         self.ports = json.loads(ports.read_text())
         return process
 
@@ -125,7 +116,7 @@ class Stage:
                 return True
             return self.ended(process, "sessiond")
 
-        eventually(listens, "the session daemon listens")
+        wait_until(listens, "the session daemon listens")
         return process
 
     def ended(self, process, name):
@@ -143,7 +134,7 @@ class Stage:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return Outcome(run)
@@ -201,7 +192,7 @@ class TracedProgram:
         assert self.process.wait() == 0
 
 
-def finish(process, number=signal.SIGTERM, patience=10):
+def finish(process, number=signal.SIGTERM, patience=DEADLINE):
     """Send a process a signal, and return its exit status and the seconds until its end."""
     begin = time.monotonic()
     process.send_signal(number)
@@ -211,7 +202,7 @@ def finish(process, number=signal.SIGTERM, patience=10):
 def text_of(folder, *options):
     """Return the lines that babeltrace2 makes of a trace, which has to be without an error."""
     run = subprocess.run(
-        ["babeltrace2", *options, str(folder)], capture_output=True, text=True, timeout=120, check=False
+        ["babeltrace2", *options, str(folder)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if run.returncode:
         raise AssertionError(f"babeltrace2 exited with {run.returncode}: {run.stderr[-2000:]}")

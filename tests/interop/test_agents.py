@@ -14,8 +14,9 @@ from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.interop.genuine import TWISTD, Namespace, missing, wait_until
+from tests.interop.genuine import TWISTD, Namespace, missing
 from tests.interop.ours import program, text_of
+from tests.waiting import wait_until
 
 PYTHON = "/usr/bin/python3"
 PYTHON_PROGRAM = """

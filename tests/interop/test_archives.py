@@ -8,10 +8,11 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 from lttngnet.client import Code
-from tests.interop.genuine import Namespace, build_application, missing, tree, wait_until
+from tests.interop.genuine import Namespace, build_application, missing, tree
 from tests.interop.ours import text_of
 from tests.interop.test_ust import NUMBER, Case
 from tests.interop.twins import PINNED
+from tests.waiting import wait_until
 
 UNAVAILABLE = missing()
 TICK = re.compile(r"demo:tick: .*\{ n = (\d+) \}")

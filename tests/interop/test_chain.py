@@ -10,7 +10,8 @@ from datetime import datetime
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from lttngnet.ctf.index import read_index
-from tests.interop.ours import Stage, eventually, finish, text_of
+from tests.interop.ours import Stage, finish, text_of
+from tests.waiting import wait_until
 
 
 class ChainCase(SynchronousTestCase):
@@ -103,14 +104,14 @@ class TraceTests(ChainCase):
     def test_a_disabled_consumer_consumes_nothing_and_goes_on_when_enabled(self):
         self.start_tracing()
         self.program.log(3)
-        eventually(lambda: self.stage.session()["facts"]["events"] == 3, "three events were carried")
-        self.stage.lttngnet("disable-consumer")
+        wait_until(lambda: self.stage.session()["facts"]["events"] == 3, "three events were carried")
+        self.stage.lttngnet("disable-consumer --hold")
         self.assertTrue(self.stage.session()["muted"])
         self.program.log(4)
         self.assertEqual(self.stage.session()["facts"]["events"], 3)
         self.stage.lttngnet("enable-consumer")
-        eventually(lambda: self.stage.session()["facts"]["events"] == 7, "the rest was carried")
-        self.stage.lttngnet("disable-consumer")
+        wait_until(lambda: self.stage.session()["facts"]["events"] == 7, "the rest was carried")
+        self.stage.lttngnet("disable-consumer --hold")
         self.program.log(5)
         self.stage.lttngnet("stop")
         self.stage.lttngnet("destroy")
@@ -232,18 +233,18 @@ class EndTests(ChainCase):
         self.program.log(300)
         consumer = self.stage.session()["consumer"]
         finish(self.sessiond, signal.SIGKILL)
-        eventually(lambda: not is_alive(consumer), "the consumer process delivers and ends")
+        wait_until(lambda: not is_alive(consumer), "the consumer process delivers and ends")
         self.assertEqual(self.received_events(), messages(300))
 
     def test_sigterm_for_the_relay_daemon(self):
         self.start_tracing()
         self.program.log(300)
-        eventually(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
+        wait_until(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
         status, seconds = finish(self.relayd)
         self.assertEqual(status, 0, self.stage.log("relayd"))
         self.assertLess(seconds, 2)
         self.assertEqual(self.received_events(), messages(300))
-        session = eventually(lambda: self.lost(), "the session says that it lost its relay daemon")
+        session = wait_until(lambda: self.lost(), "the session says that it lost its relay daemon")
         self.assertEqual(session["facts"]["events"], 300)
         self.assertRegex(session["problem"], "relay daemon closed|connection was cut off")
         outcome = self.stage.run("start")
@@ -254,10 +255,10 @@ class EndTests(ChainCase):
     def test_sigkill_for_the_consumer_process(self):
         self.start_tracing()
         self.program.log(300)
-        eventually(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
+        wait_until(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
         consumer = self.stage.session()["consumer"]
         os.kill(consumer, signal.SIGKILL)
-        session = eventually(lambda: self.lost(), "the session says that it lost its consumer")
+        session = wait_until(lambda: self.lost(), "the session says that it lost its consumer")
         self.assertIn(f"the consumer process {consumer} was killed by signal 9", session["problem"])
         self.assertIn("was killed by signal 9", self.stage.lttngnet("list session1").output)
         self.assertEqual(self.received_events(), messages(300))

@@ -5,8 +5,8 @@ import re
 import shutil
 from unittest import skipUnless
 
-from tests.interop.genuine import wait_until
 from tests.interop.twins import LTTNG, Bench, TwinTests, numbers_in, undated_event
+from tests.waiting import wait_until
 
 SMALL = 100  # events that are recorded where it does not matter how many
 PER_PROCESS = "--buffers-pid"

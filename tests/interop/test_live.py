@@ -7,7 +7,8 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.interop.genuine import Namespace, build_application, missing, wait_until
+from tests.interop.genuine import Namespace, build_application, missing
+from tests.waiting import wait_until
 
 LTTNG = ("lttng", "--no-sessiond")
 HERE = "net://localhost"

@@ -8,8 +8,9 @@ from unittest import skipIf
 
 from lttngnet.sources.ftrace.tracefs import Instance, Tracefs, TracefsUnavailable
 from tests.interop import test_live, test_ust
-from tests.interop.genuine import missing, wait_until
+from tests.interop.genuine import missing
 from tests.interop.ours import PROGRAM, text_of
+from tests.waiting import wait_until
 
 try:
     INSTANCES = Tracefs.find().root / "instances"

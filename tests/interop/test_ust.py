@@ -16,8 +16,9 @@ from twisted.trial.unittest import TestCase
 
 from lttngnet.client import Code, CommandError, connect
 from tests.interop import programs
-from tests.interop.genuine import TWISTD, Namespace, missing, wait_until
+from tests.interop.genuine import Namespace, child_of, missing
 from tests.interop.ours import text_of
+from tests.waiting import PATIENCE, until, wait_until
 
 UNAVAILABLE = missing()
 LINE = re.compile(r" (\w+:\w+): ")
@@ -46,6 +47,10 @@ class Steps:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"NSpid:.*\s(\d+)\n", status)[1])
 
+    def has_buffers(self):
+        """Tell whether it has the memory of any session."""
+        return "memfd:" in Path(f"/proc/{self.pid}/maps").read_text()
+
     def expect(self, word):
         line = self.process.stdout.readline()
         assert line == f"{word}\n", line
@@ -71,16 +76,10 @@ class Steps:
         self.process.stdout.close()
 
 
-def child_of(process):
-    """Return the process that ``nsenter`` has started."""
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return int(child)
-
-
 class Case(TestCase):
     """A namespace with our session daemon, and programs to trace."""
 
-    timeout = 40
+    timeout = PATIENCE
     environment: dict = {}
     options = ("--no-kernel", "-v")
     connection = None
@@ -95,10 +94,7 @@ class Case(TestCase):
         self.space.environment |= self.environment
         self.addCleanup(self.space.close)
         self.run = Path(f"/proc/{self.space.first_process}/root/run/lttng")
-        command = (*TWISTD, "-n", "--pidfile=", "lttng-sessiond", *self.options)
-        self.sessiond = self.space.start(*command, log="sessiond.log")
-        sockets = [self.run / name for name in ("client-lttngnet", "lttng-ust-sock-8")]
-        wait_until(lambda: all(each.exists() for each in sockets), "our session daemon")
+        self.sessiond = self.space.start_our_sessiond(*self.options)
 
     async def client(self):
         """Return a connection with the daemon, always the same."""
@@ -110,6 +106,15 @@ class Case(TestCase):
     async def hang_up(self):
         await self.connection.close()
         await deferLater(reactor, 0)
+
+    async def until_state(self, session, state):
+        """Wait until a session is in a state; return all about it."""
+
+        async def reached():
+            facts = await session.describe()
+            return facts if facts["state"] == state else None
+
+        return await until(reached, f"the session to be {state}")
 
     def output(self, name):
         """Return where a session is to write to."""
@@ -385,10 +390,7 @@ class UsersMistakesTests(Case):
         )
 
 
-@skipIf(UNAVAILABLE, UNAVAILABLE)
-class FaultTests(Case):
-    environment = {"LTTNG_APP_SOCKET_TIMEOUT": "1"}
-
+class FaultCase(Case):
     def setUp(self):
         super().setUp()
         self.addCleanup(self.check_the_daemon)
@@ -397,6 +399,9 @@ class FaultTests(Case):
         self.assertNotIn("Traceback", self.log())
         self.assertIsNone(self.sessiond.poll())
 
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class FaultTests(FaultCase):
     async def test_nothing_is_left(self):
         running = self.steps()
         session = await self.session("first")
@@ -412,9 +417,8 @@ class FaultTests(Case):
             await session.stop()
             await session.destroy()
             self.assertEqual(self.read(buffers), {"steps:step": numbers})
-            memory = Path(f"/proc/{running.pid}/maps").read_text()
-            self.assertNotIn("memfd:", memory)
-        wait_until(lambda: self.descriptors() == before, "all descriptors are closed")
+            await until(lambda: not running.has_buffers(), "the buffers to be given back")
+        await until(lambda: self.descriptors() <= before, "all descriptors are closed")
 
     async def test_many_at_once(self):
         session = await self.session(buffers="pid", subbuf_size=4096)
@@ -429,6 +433,32 @@ class FaultTests(Case):
         self.assertEqual(self.names(), {"kinds:integers": 400})
         self.assertEqual(sum(1 for _ in self.traces.rglob("metadata")), 40)
 
+    async def test_the_consumer_process_is_killed(self):
+        running = self.steps()
+        session = await self.session()
+        await session.enable_events("userspace", ["steps:step"], channel="c")
+        await session.start()
+        running.step(10)
+        self.space.run("kill", "-9", str((await session.describe())["consumer"]))
+        await self.until_state(session, "lost")
+        running.step(10)
+        await until(lambda: not running.has_buffers(), "the buffers to be given back")
+        await session.set_consumer_uri(self.output("again"))
+        running.step(10)
+        await session.start()
+        numbers = running.step(10)
+        later = self.steps().step(5)
+        await session.stop()
+        await session.destroy()
+        self.assertEqual(self.read("again"), {"steps:step": sorted(numbers + later)})
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class SilenceTests(FaultCase):
+    """Applications that say nothing, and a daemon that does not wait for long."""
+
+    environment = {"LTTNG_APP_SOCKET_TIMEOUT": "2"}
+
     async def test_an_application_that_is_stopped(self):
         running, stopped = self.steps(), self.steps()
         session = await self.session()
@@ -441,27 +471,6 @@ class FaultTests(Case):
         self.assertEqual(self.read(), {"steps:step": numbers})
         stopped.signal(signal.SIGCONT)
         stopped.step(1)
-
-    async def test_the_consumer_process_is_killed(self):
-        running = self.steps()
-        session = await self.session()
-        await session.enable_events("userspace", ["steps:step"], channel="c")
-        await session.start()
-        running.step(10)
-        self.space.run("kill", "-9", str((await session.describe())["consumer"]))
-        while (await session.describe())["state"] != "lost":
-            await deferLater(reactor, 0.01)
-        running.step(10)
-        while "memfd:" in Path(f"/proc/{running.pid}/maps").read_text():
-            await deferLater(reactor, 0.01)
-        await session.set_consumer_uri(self.output("again"))
-        running.step(10)
-        await session.start()
-        numbers = running.step(10)
-        later = self.steps().step(5)
-        await session.stop()
-        await session.destroy()
-        self.assertEqual(self.read("again"), {"steps:step": sorted(numbers + later)})
 
     async def test_applications_that_lie(self):
         """At any message: they hang up, refuse, talk nonsense, or say nothing any more."""
@@ -489,4 +498,4 @@ class FaultTests(Case):
         self.assertEqual(self.read(), numbers)
         liars.stdin.close()
         liars.wait()
-        wait_until(lambda: self.descriptors() <= before, "all descriptors are closed")
+        await until(lambda: self.descriptors() <= before, "all descriptors are closed")

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.wire.ust import commands
 from lttngnet.wire.ust.commands import Command, Context, ContextKind, EventRule, LoglevelType
-from tests.interop.genuine import Namespace, build_application, missing, wait_until
+from tests.interop.genuine import Namespace, build_application, missing
+from tests.waiting import wait_until
 
 CHECKOUT = Path(__file__).parents[2]
 NOBODY = 65534

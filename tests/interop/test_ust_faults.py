@@ -16,8 +16,9 @@ from twisted.internet.task import deferLater
 from lttngnet.client import Code, CommandError, connect
 from lttngnet.wire.ust.registration import MAGIC
 from tests.interop import programs, test_ust
-from tests.interop.genuine import TWISTD, missing, wait_until
+from tests.interop.genuine import TWISTD, missing
 from tests.interop.ours import text_of
+from tests.waiting import wait_until
 
 UNAVAILABLE = missing()
 FOR_EVER = 1 << 40

@@ -17,7 +17,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.ctf.index import read_index
-from tests.interop.genuine import Namespace, build_application, missing, undated, wait_until
+from tests.interop.genuine import Namespace, build_application, missing, undated
+from tests.waiting import wait_until
 
 LTTNG = ("lttng", "--no-sessiond")
 PINNED = ("taskset", "-c", str(min(os.sched_getaffinity(0))))  # all events in the stream of one CPU
