@@ -8,13 +8,18 @@ waits for. `Rounds` says whose turn it is, for the whole daemon::
     something new ───┬──▶ at once, as long as a round has time left ──┐
                      ▼                                                ▼
                    quick ── these first: who needed few turns ────▶ a turn ───▶ done: read more
-                    new ─── one in each round, then these ─────────▶▲    │
-                   long ─── one in each round, then as many ────────┘    │ not done
-                     ▲      as the round has time for                    │
-                     └───────────────────────────────────────────────────┘
+                  again ─── one in each round, then these ────────▶▲    │
+                  ▲ new ─── one in each round, then these ────────▶▲    │
+                  │long ─── one in each round, then as many ───────┘    │ not done
+                  │  ▲      as the round has time for                   │
+                  │  └──────────────────────────────────────────────────┤
+                  └─────────── as long as a quick one had few ──────────┘
 
 A turn takes 0.15 ms, and the step that it ends with. A round takes 4 ms; between two rounds the reactor reads
 from everybody. Nothing is read from a connection until all that it brought is done.
+
+Who needed few turns has as many before it is one of the long: a turn may be over before much was done, where
+another process has the processor.
 
 So whoever asks for little, again and again, waits for a round, and for one turn of each such peer that came
 before: some 0.08 s if that is all the 400 connections that a daemon commonly has. Whoever has just come,
@@ -48,6 +53,7 @@ class Rounds:
         self._seconds: Callable[[], float] = _never if clock is None else clock.seconds
         self._clock = clock
         self._quick: deque[Turns] = deque()
+        self._again: deque[Turns] = deque()
         self._new: deque[Turns] = deque()
         self._long: deque[Turns] = deque()
         self._spent = 0.0  # seconds of this round
@@ -67,7 +73,7 @@ class Rounds:
             return False
         turns.taken = 0
         self._give(turns)
-        if self._long or self._spent >= ROUND:
+        if self._again or self._long or self._spent >= ROUND:
             self._arrange()
         return True
 
@@ -79,18 +85,22 @@ class Rounds:
     def finish(self) -> None:
         """Do all that is left, and from now on everything at once."""
         self._seconds, self._spent = _never, 0.0
-        while self._quick or self._new or self._long:
+        while self._are_left:
             self._round()
         if self._next is not None:
             self._next.cancel()
         self._next = self._clock = None
 
+    @property
+    def _are_left(self) -> bool:
+        return bool(self._quick or self._again or self._new or self._long)
+
     def _round(self) -> None:
         self._spent = 0.0
-        for queue in (self._long, self._new):
+        for queue in (self._long, self._new, self._again):
             if queue:
                 self._give(queue.popleft())
-        while self._spent < ROUND and (queue := self._quick or self._new or self._long):
+        while self._spent < ROUND and (queue := self._quick or self._again or self._new or self._long):
             self._give(queue.popleft())
 
     def _give(self, turns: "Turns") -> None:
@@ -99,10 +109,12 @@ class Rounds:
         has_more = turns.take(seconds, began + TURN)
         self._spent += seconds() - began
         turns.taken += 1
-        if has_more:
-            self._long.append(turns)
-        else:
+        if not has_more:
             turns.is_quick = turns.taken <= FEW
+        elif turns.is_quick and turns.taken < FEW:
+            self._again.append(turns)
+        else:
+            self._long.append(turns)
 
     def _arrange(self) -> None:
         """Let there be another round."""
@@ -112,7 +124,7 @@ class Rounds:
     def _begin(self) -> None:
         self._next = None
         self._round()
-        if self._quick or self._new or self._long or self._spent >= ROUND:
+        if self._are_left or self._spent >= ROUND:
             self._arrange()
 
 

@@ -3,7 +3,7 @@
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.relayd.turns import ROUND, TURN, Rounds, Turns
+from lttngnet.relayd.turns import FEW, ROUND, TURN, Rounds, Turns
 from tests.relayd.hostility import HastyClock
 
 STEP = TURN * 0.6  # two looks at the clock are more than a turn
@@ -130,6 +130,21 @@ class RoundsTests(TurnsTestCase):
             self.clock.iterate()
             self.assertIn("little", self.done[before : before + 5])
             self.settle()
+
+    def test_who_asks_for_little_may_lose_a_turn(self):
+        """To another process, for one: it does not wait for a crowd because of that."""
+        self.turns.do(self.steps("little"))
+        self.others(200, 99)
+        for _ in range(200):  # all of them are long
+            self.clock.iterate()
+        before = len(self.done)
+        few = FEW * 2 - 1  # a turn is two steps
+        self.turns.do(self.steps(*["little"] * few))
+        self.clock.iterate()
+        self.assertEqual(self.done[before:].count("little"), few)
+        self.turns.do(self.steps(*["much"] * 99))
+        self.clock.iterate()
+        self.assertEqual(self.done.count("much"), FEW * 2)
 
     def test_who_asked_for_much_is_one_of_the_crowd(self):
         self.turns.do(self.steps(*["much"] * 20))

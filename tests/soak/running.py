@@ -225,6 +225,15 @@ class Wait(NamedTuple):
     own: float
     worked: float
 
+    @classmethod
+    def longest(cls, waits):
+        """Return the longest of each."""
+        return cls(*map(max, zip(*waits, strict=True)))
+
+    def __str__(self):
+        passed, own, worked = (f"{seconds * 1000:.0f}" for seconds in self)
+        return f"longest work {worked} ms, wait {own} ms ({passed} ms with other processes)"
+
 
 class Bystander:
     """A peer that asks for little, again and again, and looks at the clock."""
@@ -232,19 +241,23 @@ class Bystander:
     def __init__(self, daemon):
         self.daemon = daemon
         self.waits = []
-        self._producer = Producer(daemon, "bystander")
+        self.producer = Producer(daemon, "bystander")
 
     def ask(self):
         """Send a packet of each of two streams, and their indexes; return what is answered."""
         pid = self.daemon.process.pid
         worked, *queued, began = *processor_time(pid), processor_time()[1], time.monotonic()
-        answer = self._producer.packet(self._producer.sent)
+        answer = self.producer.packet(self.producer.sent)
         passed = time.monotonic() - began
         now = processor_time(pid)
         waited = now[1] - queued[0] + processor_time()[1] - queued[1]
-        self._producer.sent += 1
+        self.producer.sent += 1
         self.waits.append(Wait(passed, passed - waited, now[0] - worked))
         return answer
 
+    def finish(self):
+        """Close the streams and the connections, in order."""
+        self.producer.finish(self.producer.sent - 1)
+
     def close(self):
-        self._producer.close()
+        self.producer.close()

@@ -22,9 +22,11 @@ from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import Command, command
 from tests.relayd.talking import PATH, index, packet
 from tests.relayd.test_hostile import CAPTURED, EVERYTHING, mutate
-from tests.soak.running import HELLO, Daemon, Producer, scaled, until
+from tests.soak.running import HELLO, Bystander, Daemon, Producer, Wait, scaled, until
 
 MEMORY_GROWTH = 10 << 20  # bytes
+LONGEST_WAIT = 0.1  # seconds that the daemon works until it answers a peer that asks for little
+TOLERANCE = 0.15  # seconds in which neither works, on a busy machine: it waits for a disk, or is another's
 SPARE = 4  # descriptors that the daemon may begin to need
 HOW = ("flip", "truncate", "repeat", "drop", "splice", "insert")
 
@@ -46,9 +48,19 @@ class SoakTestCase(SynchronousTestCase):
 
     def says_no_defect(self, daemon):
         said = daemon.said()
-        self.assertNotIn("Traceback", said)
-        self.assertNotIn("Defect", said)
+        for sign in ("Traceback", "Defect"):
+            self.assertNotIn(sign, said, f"the log says: {said[max(0, said.find(sign) - 300) :][:2000]}")
         self.assertIsNone(daemon.process.poll(), said[-2000:])
+
+    def waited_at_most(self, longest, waits):
+        """See that no answer took longer than so many seconds.
+
+        What counts is how long the daemon works until it answers: that is the same on every machine, however
+        many others want the processor. Of the time on the clock, what both sides waited for one is left out.
+        """
+        longest_of_all = Wait.longest(waits)
+        self.assertLess(longest_of_all.worked, longest, longest_of_all)
+        self.assertLess(longest_of_all.own, longest + TOLERANCE, longest_of_all)
 
     def settled(self, daemon, descriptors):
         """Wait until the daemon rests; return how much memory it has then."""
@@ -103,27 +115,23 @@ class MutatedTests(SoakTestCase):
 
     def test_conversations(self):
         daemon, chance = self.start(), random.Random(4)
-        good, number, count = Producer(daemon, "good"), 0, scaled(1000)
-        good.packet(0)
+        good, number, count = Bystander(daemon), 0, scaled(1000)
+        good.ask()
         descriptors = daemon.descriptors()
         self.converse(daemon, chance, 200)
         memory = self.settled(daemon, descriptors)
-        slowest = 0.0
         while number < count:
             self.converse(daemon, chance, 50)
             number += 50
-            began = time.monotonic()
-            self.assertEqual(good.packet(number // 50), wire.OK.pack() * 2)
-            slowest = max(slowest, time.monotonic() - began)
-        good.finish(number // 50)
-        self.has_entries(daemon, good, number // 50 + 1)
+            self.assertEqual(good.ask(), wire.OK.pack() * 2)
+        good.finish()
+        self.has_entries(daemon, good.producer, number // 50 + 1)
         grown = self.settled(daemon, descriptors) - memory
-        print(
-            f"\n  {number} mutated conversations: slowest answer to another {slowest * 1000:.1f} ms,", end=" "
-        )
+        print(f"\n  {number} mutated conversations: {Wait.longest(good.waits)},", end=" ")
         print(
             f"descriptors {descriptors} -> {daemon.descriptors()}, memory {memory >> 10} + {grown >> 10} KiB"
         )
+        self.waited_at_most(LONGEST_WAIT, good.waits)
         self.assertLess(grown, MEMORY_GROWTH)
         self.assertEqual([path.name for path in daemon.output.parent.iterdir() if path.is_dir()], ["out"])
 
