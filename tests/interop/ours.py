@@ -14,7 +14,6 @@ from pathlib import Path
 from tests.interop.genuine import CHECKOUT
 from tests.waiting import DEADLINE, PATIENCE, wait_until
 
-
 PROGRAM = """
 import logging, sys
 import lttngnet.logs
