@@ -29,6 +29,7 @@ class Garbage(Service):
         super().startService()
         gc.collect()
         gc.freeze()
+        gc.enable()
         gc.callbacks.append(freeze_survivors)
         self._looking.start(LOOK, now=False)
 

@@ -54,6 +54,15 @@ class GarbageTests(SynchronousTestCase):
         self.clock.advance(LOOK)
         self.assertGreater(gc.get_freeze_count(), frozen // 2)
 
+    def test_collecting_begins(self):
+        """The command has it off while it imports."""
+        service = Garbage(self.clock)
+        self.addCleanup(gc.enable)
+        self.addCleanup(service.stopService)
+        gc.disable()
+        service.startService()
+        self.assertTrue(gc.isenabled())
+
     def test_stopped(self):
         self.service.stopService()
         self.service.stopService()
