@@ -1,9 +1,11 @@
 """How many events of an application that records flat out are lost, with our daemons and the genuine ones.
 
     python -m bench.ust [--pairs 5] [--events 5000000] [--output folder|relay] [--json FILE] [--check]
+    python -m bench.ust --report [--pairs 5] [NAME …]
 
 Runs alternate, each in a namespace of its own with fresh daemons, and write to memory. Needs root, the
-genuine tools and gcc, as the tests do.
+genuine tools and gcc, as the tests do. With ``--report`` the cases of `CASES` are run, or those that are
+named; every run is written to ``ust-results``, and the table in ``UST.rst`` anew.
 """
 
 import argparse
@@ -27,6 +29,22 @@ KINDS = ("genuine", "ours")
 COMMANDS = {"genuine": ("lttng", "--no-sessiond"), "ours": (program("lttngnet"),)}
 TRACE = "dev/shm/trace"  # in the namespace: its memory
 TICKS = os.sysconf("SC_CLK_TCK")
+HERE = Path(__file__).parent
+RESULTS = HERE / "ust-results"
+PAGE = HERE / "UST.rst"
+BEGIN, END = ".. Results: begin\n", ".. Results: end\n"  # of what `--report` writes in the page
+
+SMALL = {"subbuf_size": 1 << 16, "events": 2_000_000}
+CASES = {
+    "folder": ("folder, 1 emitter", {}),
+    "relay": ("relay, 1 emitter", {"output": "relay"}),
+    "folder-2": ("folder, 2 emitters", {"emitters": 2}),
+    "relay-2": ("relay, 2 emitters", {"emitters": 2, "output": "relay"}),
+    "small": ("folder, 1 emitter, 4 x 64 KiB", SMALL),
+    "small-2": ("folder, 2 emitters, 4 x 64 KiB", SMALL | {"emitters": 2}),
+    "small-relay-2": ("relay, 2 emitters, 4 x 64 KiB", SMALL | {"emitters": 2, "output": "relay"}),
+}
+"""By name: what users read of a case, and its options where they differ from the usual ones."""
 
 
 def measure(kind, options):
@@ -158,6 +176,68 @@ def page(figures):
     return "\n".join(lines)
 
 
+def ratio(runs, name):
+    """Return by how much a figure of ours is that of the genuine run beside it: the median of the pairs."""
+    pairs = [{run["kind"]: run[name] for run in runs[at : at + 2]} for at in range(0, len(runs), 2)]
+    return statistics.median(pair["ours"] / pair["genuine"] for pair in pairs)
+
+
+def table(results):
+    """Return what `--report` has measured, as a table of reStructuredText."""
+    rows = [
+        ("what", "who", "lost, %", "ns for an event", "ours : genuine", "CPU s of daemons", "load before")
+    ]
+    for name, (what, _) in CASES.items():
+        if name not in results:
+            continue
+        result = results[name]
+        for kind, figures in result["figures"].items():
+            cells = [
+                "{median:.{0}f} ({least:.{0}f} - {most:.{0}f})".format(digits, **figures[figure])
+                for figure, digits in (("lost", 2), ("ns", 0), ("cpu", 2), ("load", 1))
+            ]
+            compared = f"{ratio(result['runs'], 'ns'):.2f}" if kind == "ours" else ".."
+            first = what if kind == KINDS[0] else ".."
+            rows.append((first, kind, *cells[:2], compared, *cells[2:]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = " ".join("=" * width for width in widths)
+    lines = [" ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in (rule, lines[0], rule, *lines[1:], rule)) + "\n"
+
+
+def report(names, usual):
+    """Run cases, and write what came of it; those that were not run keep the results they have."""
+    for name in names or CASES:
+        print(f"{name}: {CASES[name][0]}", flush=True)
+        options = argparse.Namespace(**{**vars(usual), **CASES[name][1]})
+        RESULTS.joinpath(f"{name}.json").write_text(as_json(compare(options), options))
+    results = {path.stem: json.loads(path.read_text()) for path in RESULTS.glob("*.json")}
+    text = PAGE.read_text()
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    PAGE.write_text(f"{before}\n{table(results)}\n{after}")
+
+
+def compare(options):
+    """Run both sides in turn, and tell what came of each; return it."""
+    runs = []
+    for pair in range(options.pairs):
+        for kind in KINDS if pair % 2 == 0 else KINDS[::-1]:
+            runs.append(measure(kind, options))
+            said = [f"{k}={v if isinstance(v, str) else round(v, 2)}" for k, v in runs[-1].items()]
+            print(*said, flush=True)
+    print(page(summary(runs)))
+    print(f"ours : genuine, ns, pair by pair: {ratio(runs, 'ns'):.3f}", flush=True)
+    return runs
+
+
+def as_json(runs, options):
+    """Return all there is to say of some runs."""
+    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+    asked = {name: value for name, value in vars(options).items() if name not in ("json", "report", "names")}
+    facts = {"machine": machine, "options": asked, "figures": summary(runs), "runs": runs}
+    return json.dumps(facts, indent=1) + "\n"
+
+
 def main():
     """Do as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -169,21 +249,19 @@ def main():
     parser.add_argument("--output", choices=("folder", "relay"), default="folder")
     parser.add_argument("--check", action="store_true", help="read the trace: every event is there or lost")
     parser.add_argument("--json", type=Path, help="write every run to this file")
+    parser.add_argument("--report", action="store_true", help="run the cases, and write the page")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of cases for --report: " + ", ".join(CASES))
     options = parser.parse_args()
+    if unknown := set(options.names) - set(CASES):
+        parser.error(f"no such case: {' '.join(unknown)}")
     if (why := missing()) is not None:
         sys.exit(why)
-    runs = []
-    for pair in range(options.pairs):
-        for kind in KINDS if pair % 2 == 0 else KINDS[::-1]:
-            runs.append(measure(kind, options))
-            print(" ".join(f"{k}={v if isinstance(v, str) else round(v, 2)}" for k, v in runs[-1].items()))
-    figures = summary(runs)
-    print(page(figures))
+    if options.report:
+        report(options.names, options)
+        return
+    runs = compare(options)
     if options.json:
-        machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
-        asked = {name: value for name, value in vars(options).items() if name != "json"}
-        text = json.dumps({"machine": machine, "options": asked, "figures": figures, "runs": runs}, indent=1)
-        options.json.write_text(text + "\n")
+        options.json.write_text(as_json(runs, options))
 
 
 if __name__ == "__main__":

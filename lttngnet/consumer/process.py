@@ -4,6 +4,7 @@ Its standing order is to lose nothing: when the session daemon is gone, whatever
 delivered and the trace closed.
 """
 
+import gc
 import os
 import resource
 import signal
@@ -230,4 +231,6 @@ def run(descriptor: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     running: Any = reactor
     adopt(running, descriptor, Consumer(running, lambda *of: make_source(running, *of), time.time))
+    gc.collect()
+    gc.freeze()  # the collector would look at all modules again and again, which takes some 10 ms
     running.run(installSignalHandlers=False)
