@@ -4,6 +4,9 @@ A port of Twisted closes the connections that it cannot keep (EMFILE), or tries 
 (ENFILE, ENOBUFS, ENOMEM): peers are turned away, or the processor is kept busy with nothing. A port with an
 `Entrance` stops to accept, and tries again after a pause. Who comes meanwhile waits in the queue of the
 operating system.
+
+A port of Twisted also accepts a hundred connections at once and more, while nobody else is served. One with
+an `Entrance` accepts for two milliseconds; the reactor then comes back to it.
 """
 
 import os
@@ -18,6 +21,7 @@ from lttngnet.log import Logger
 
 SHORTAGES = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 PAUSE = 0.2  # seconds
+AT_ONCE = 0.002  # seconds of accepting, until others are served
 
 
 class Entrance:
@@ -41,7 +45,9 @@ class Entrance:
         self._is_closed = False  # by its owner
         self._is_short = False
         self._pause: IDelayedCall | None = None
-        port.socket = _Queue(port.socket, lambda: self._is_closed, self._short)
+        self._queue = port.socket = _Queue(port.socket, clock, lambda: self._is_closed, self._short)
+        self._accept_all = port.doRead
+        port.doRead = self._accept
 
     def stopReading(self) -> None:
         """Accept no connection, not even those that the port is about to accept in this turn."""
@@ -58,6 +64,10 @@ class Entrance:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
+
+    def _accept(self) -> None:
+        self._queue.begin()
+        self._accept_all()
 
     def _short(self, error: int) -> None:
         if not self._is_short:
@@ -85,22 +95,38 @@ class Entrance:
 
 
 class _Queue:
-    """A listening socket that has nobody to accept while its entrance is closed, or the system is short."""
+    """A listening socket that has nobody to accept while its entrance is closed, or the system is short.
+
+    Nor has it after a while: one at least is accepted after each `begin`.
+    """
 
     def __init__(
-        self, real: socket.socket, is_closed: Callable[[], bool], short: Callable[[int], None]
+        self,
+        real: socket.socket,
+        clock: IReactorTime,
+        is_closed: Callable[[], bool],
+        short: Callable[[int], None],
     ) -> None:
         self._real = real
+        self._clock = clock
         self._is_closed = is_closed
         self._short = short
+        self._end: float | None = None  # None until one was accepted
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
+    def begin(self) -> None:
+        """Accept for as long as may be at once."""
+        self._end = None
+
     def accept(self) -> tuple[socket.socket, Any]:
         """Return a connection and its address. Raises OSError, of which EAGAIN means that there is none."""
-        if self._is_closed():
+        now = self._clock.seconds()
+        if self._is_closed() or (self._end is not None and now >= self._end):
             raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
+        if self._end is None:
+            self._end = now + AT_ONCE
         try:
             return self._real.accept()
         except OSError as problem:

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.accepting import PAUSE, Entrance
+from lttngnet.accepting import AT_ONCE, PAUSE, Entrance
 
 
 class Scarce:
@@ -180,6 +180,17 @@ class EntranceMixin:
         self.port.stopListening()
         self.reactor.advance(PAUSE)
         self.assertFalse(self.is_read or self.reactor.getDelayedCalls())
+
+    def test_others_are_served_between_many(self):
+        """As many are accepted at once as there is time for, and in the end all of them."""
+        clients = [self.connect() for _ in range(9)]
+        self.factory.on_accepted = lambda: self.reactor.advance(AT_ONCE / 3)
+        self.assertEqual(self.look(), 3)
+        while self.look() < len(clients):
+            self.assertTrue(self.is_read)
+        self.factory.on_accepted = lambda: self.reactor.advance(AT_ONCE * 2)
+        self.connect()
+        self.assertEqual(self.look(), 10)  # one at least, however long it takes
 
     def test_other_failures_are_left_to_twisted(self):
         self.connect()
