@@ -37,7 +37,7 @@ def server_endpoint(where: str | Destination, default_port: int) -> str:
             return where
         where = parse_listener(where)
     if where.protocol is Protocol.UDP:
-        raise UriError(f"{where}: data over UDP is not supported yet")
+        raise UriError(f"{where}: only data may come over UDP, and has an option of its own for it")
     if where.protocol is Protocol.PATH:
         raise UriError(f"{where} is a file, which has no connections")
     if where.is_name and where.family is Family.IPV6:
@@ -46,6 +46,24 @@ def server_endpoint(where: str | Destination, default_port: int) -> str:
     port = default_port if where.port is None else where.port
     interface = where.host.replace("\\", "\\\\").replace(":", "\\:")
     return f"{kind}:{port}:interface={interface}"
+
+
+def datagram_address(where: str, default_port: int) -> tuple[str, int]:
+    """Return the address and the port to take datagrams at, for the option ``--data-udp-port``.
+
+    Args:
+        where: ``udp://0.0.0.0:5343``, ``udp6://[::]``; port 0 for any free one.
+        default_port: the port of a URL without one.
+
+    Raises:
+        UriError: one cannot listen there.
+    """
+    destination = parse_listener(where)
+    if destination.protocol is not Protocol.UDP:
+        raise UriError(f"{where!r}: udp:// or udp6:// is wanted")
+    if destination.is_name:
+        raise UriError(f"{where!r}: one listens at an address, and no name is resolved here")
+    return destination.host, default_port if destination.port is None else destination.port
 
 
 def is_plain(string: str) -> bool:

@@ -154,7 +154,7 @@ class DatagramPort(Service):
     Args:
         reactor: that calls it.
         datagrams: gets what comes.
-        where: says the address family, the host and the port, when it is to listen.
+        where: says the address and the port, or None for nowhere, when it is to listen.
         is_wanted: whether the daemon cannot be without it; else the log says why it does not listen.
         fail: makes what is raised where it cannot.
         seconds: the clock.
@@ -166,7 +166,7 @@ class DatagramPort(Service):
         self,
         reactor: IReactorFDSet,
         datagrams: Datagrams,
-        where: Callable[[], tuple[socket.AddressFamily, str, int] | None],
+        where: Callable[[], tuple[str, int] | None],
         is_wanted: bool,
         fail: Callable[[str], Exception],
         seconds: Callable[[], float],
@@ -193,7 +193,8 @@ class DatagramPort(Service):
         where = self._where()
         if where is None:
             return
-        family, host, port = where
+        host, port = where
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         door = socket.socket(family, socket.SOCK_DGRAM)
         try:
             if family is socket.AF_INET6:

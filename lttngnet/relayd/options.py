@@ -11,13 +11,14 @@ from pathlib import Path
 
 from twisted.python import usage
 
-from lttngnet.listening import server_endpoint
+from lttngnet.listening import datagram_address, server_endpoint
 from lttngnet.relayd.configuration import ConfigurationError, switch, words
 from lttngnet.rundir import home
 from lttngnet.startup import CannotStart, DaemonOptions
 from lttngnet.wire.relay import MAJOR, MINOR
 
 CONTROL_PORT, DATA_PORT, LIVE_PORT = 5342, 5343, 5344
+NOWHERE = "none"  # as --data-udp-port
 FEWEST_DESCRIPTORS = 100  # of --fd-pool-size
 OF_VALUES = "Parameter type enforcement failed: "  # so Twisted begins what we say of a wrong value
 DISALLOW_CLEAR = "LTTNG_RELAYD_DISALLOW_CLEAR"
@@ -37,6 +38,14 @@ def listener(default_port: int) -> Callable[[str], str]:
 
     coerce.coerceDoc = "An LTTng URL or a Twisted server endpoint."  # type: ignore[attr-defined]
     return coerce
+
+
+def datagram_port(text: str) -> tuple[str, int] | str:
+    """Read the value of --data-udp-port: an address and a port, or `NOWHERE`."""
+    return NOWHERE if text == NOWHERE else datagram_address(text, DATA_PORT)
+
+
+datagram_port.coerceDoc = "An LTTng URL: udp:// or udp6://, or none."  # type: ignore[attr-defined]
 
 
 def pool_size(text: str) -> int:
@@ -72,6 +81,14 @@ class Options(DaemonOptions):
         ],
         ["data-port", "D", f"tcp:{DATA_PORT}:interface=0.0.0.0", "URL for data.", listener(DATA_PORT)],
         [
+            "data-udp-port",
+            None,
+            None,
+            "URL for data over UDP, such as udp://0.0.0.0:5343, or none (default: the address and the number "
+            "of the port for data, where that is free).",
+            datagram_port,
+        ],
+        [
             "live-port",
             "L",
             f"tcp:{LIVE_PORT}:interface=127.0.0.1",
@@ -93,7 +110,8 @@ class Options(DaemonOptions):
             "ports-file",
             None,
             None,
-            'File to write the ports to that are listened on: {"control": 5342, "data": 5343, "live": 5344}.',
+            'File to write the ports to that are listened on: {"control": 5342, "data": 5343, "live": 5344}; '
+            'with --data-udp-port "datagrams" as well.',
         ],
     ]
 

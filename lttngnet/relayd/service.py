@@ -23,10 +23,11 @@ from lttngnet.log import ChannelLogger, Logger, set_verbosity
 from lttngnet.relayd.configuration import SocketOptions, socket_options
 from lttngnet.relayd.control import ControlFactory
 from lttngnet.relayd.data import DataFactory
+from lttngnet.relayd.datagrams import DatagramPort, Datagrams
 from lttngnet.relayd.garbage import Garbage
 from lttngnet.relayd.health import HealthSocket, Part, Pulse, health_path
 from lttngnet.relayd.live import ViewerFactory
-from lttngnet.relayd.options import Options, cannot_start
+from lttngnet.relayd.options import NOWHERE, Options, cannot_start
 from lttngnet.relayd.peers import Peers, peers_limit
 from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.store.layout import Grouping
@@ -81,7 +82,8 @@ class Listening(Service):
         socket_options: to set on the socket, whence those that are accepted inherit them.
 
     Attributes:
-        port: the number of the port; None before, and where the endpoint has none.
+        address: of the port; None before, and where the endpoint has none.
+        port: its number; None as well.
     """
 
     log = Logger()
@@ -96,6 +98,7 @@ class Listening(Service):
         socket_options: SocketOptions = (),
     ) -> None:
         self.setName(what)
+        self.address: IPv4Address | IPv6Address | None = None
         self.port: int | None = None
         self._endpoint = endpoint
         self._factory = factory
@@ -137,7 +140,7 @@ class Listening(Service):
         self._peers.watch(self._entrance)
         where: object = listening.getHost()
         if isinstance(where, IPv4Address | IPv6Address):
-            self.port = where.port
+            self.address, self.port = where, where.port
             where = url_of(where)
             set_socket_options(self._listening.fileno(), self._socket_options)
         self.log.info("Listening for {what} on {where}", what=self.name, where=where)
@@ -205,6 +208,8 @@ class RelayDaemon(MultiService):
     def _write_ports(self, path: Path) -> None:
         """Write all at once, for who waits for the file to appear."""
         ports = {listening.name: listening.port for listening in self if isinstance(listening, Listening)}
+        if self._options["data-udp-port"]:  # else it has the number of the one for data
+            ports |= {each.name: each.port for each in self if isinstance(each, DatagramPort)}
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_text(json.dumps(ports) + "\n")
         draft.replace(path)
@@ -248,8 +253,27 @@ def makeService(options: Options) -> RelayDaemon:
         endpoint = listening_endpoint(reactor, options[f"{what}-port"])
         options_of_peers = [AT_ONCE, *(() if what == "live" else socket_options(os.environ))]
         Listening(what, endpoint, factory, peers, reactor, options_of_peers).setServiceParent(daemon)
+    _take_datagrams(reactor, options["data-udp-port"], store, daemon)
     Pulse(reactor).setServiceParent(daemon)
     Garbage(reactor).setServiceParent(daemon)
     health = partial(health_path, os.environ, os.geteuid())
     HealthSocket(reactor, health, options["group"], daemon.ailing).setServiceParent(daemon)
     return daemon
+
+
+def _take_datagrams(
+    reactor: Any, wanted: tuple[str, int] | str | None, store: Store, daemon: RelayDaemon
+) -> None:
+    """Let data come over UDP, where it is wanted; by default beside TCP."""
+
+    def where() -> tuple[str, int] | None:
+        if isinstance(wanted, tuple):
+            return wanted
+        beside: Any = daemon.getServiceNamed("data")
+        return None if beside.address is None else (beside.address.host, beside.address.port)
+
+    if wanted == NOWHERE:
+        return
+    store.datagrams = datagrams = Datagrams(store.rounds, reactor)
+    port = DatagramPort(reactor, datagrams, where, wanted is not None, cannot_start, reactor.seconds)
+    port.setServiceParent(daemon)

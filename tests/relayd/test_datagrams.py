@@ -392,7 +392,7 @@ class PortTests(SynchronousTestCase):
         self.datagrams = Datagrams(None, self.reactor)
         self.datagrams.take = lambda one: self.taken.append(bytes(one)) or b"seen"
 
-    def listen(self, where=(socket.AF_INET, "127.0.0.1", 0), wanted=True):
+    def listen(self, where=("127.0.0.1", 0), wanted=True):
         port = DatagramPort(self.reactor, self.datagrams, lambda: where, wanted, RuntimeError, lambda: 0.0)
         self.addCleanup(port.stopService)
         port.privilegedStartService()
@@ -426,7 +426,7 @@ class PortTests(SynchronousTestCase):
 
     def test_taken(self):
         port = self.listen()
-        where = (socket.AF_INET, "127.0.0.1", port.port)
+        where = ("127.0.0.1", port.port)
         self.assertRaises(RuntimeError, self.listen, where)
         other = self.listen(where, wanted=False)
         self.assertEqual(other.fileno(), -1)

@@ -62,6 +62,14 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("tcp6:5342", options["control-port"])
         self.assertEqual(options["data-port"], "tcp:0:interface=127.0.0.1")
 
+    def test_port_for_datagrams(self):
+        self.assertIsNone(parse()["data-udp-port"])
+        self.assertEqual(parse("--data-udp-port", "none")["data-udp-port"], "none")
+        self.assertEqual(parse("--data-udp-port", "udp://0.0.0.0")["data-udp-port"], ("0.0.0.0", 5343))
+        self.assertEqual(parse("--data-udp-port=udp6://[::1]:0")["data-udp-port"], ("::1", 0))
+        self.assertIn("udp:// or udp6:// is wanted", self.refused("--data-udp-port", "tcp://0.0.0.0"))
+        self.refused("--data-udp-port", "udp://relay.example")
+
     def test_short_names(self):
         options = parse("-o", "/x", "-s", "-x", "-vv", "-L", "tcp://localhost:5344", "--fd-pool-size", "200")
         self.assertEqual((options["output"], options["verbose"]), ("/x", 2))
@@ -164,6 +172,30 @@ class ProcessTests(SynchronousTestCase):
         self.assertIn(f"Listening for control on tcp://127.0.0.1:{ports['control']}", said)
         self.assertIn(f"Listening for data on tcp://127.0.0.1:{ports['data']}", said)
         self.assertIn(f"Listening for live on tcp://127.0.0.1:{ports['live']}", said)
+        said_of_udp = [line for line in said.splitlines() if "UDP on 127.0.0.1" in line]
+        self.assertEqual(len(said_of_udp), 1)  # or that somebody else has the port
+
+    def test_datagrams_where_they_are_wanted(self):
+        words = ("-C", ANY, "-D", ANY, "-L", ANY, "--ports-file", "ports.json", "--data-udp-port")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            where = f"127.0.0.1:{taken.getsockname()[1]}"
+            process = self.start(*words, f"udp://{where}")
+            log, _ = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn(f"cannot listen for data over UDP on {where}: Address already in use", log)
+        process = self.start(*words, "udp://127.0.0.1:0")
+        port = self.ports(process)["datagrams"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, self.assertRaises(OSError):
+            other.bind(("127.0.0.1", port))
+        process.send_signal(signal.SIGTERM)
+        log, _ = process.communicate(timeout=10)
+        self.assertIn(f"Listening for data over UDP on 127.0.0.1:{port}", log)
+        (self.folder / "ports.json").unlink()
+        process = self.start(*words, "none")
+        self.assertNotIn("datagrams", self.ports(process))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
 
     def test_detached(self):
         """It has the umask of its caller; where it detaches, twistd's own would be 077."""
