@@ -1,15 +1,22 @@
 """``python -m tests [test …]``: trial, and a closing line that counts what passed, failed and was skipped.
 
 All tests run in several processes, but for those that measure times, or trace whatever the machine does:
-these run alone afterwards. Tests that are named all run in one process.
+these run alone afterwards. Tests that are named all run in one process. What can be made once is made once
+for all of them (`tests.once`).
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+
+from tests import once
+
+LONG = ("tests.interop.", "tests.test_tutorial", "tests.test_docs", "tests.relayd.test_processes")
+"""Modules with tests of seconds: these come first, so that no process has one left when others have none."""
 
 ALONE = ("tests.soak.", "tests.interop.test_kernel")
 MOST = 8  # processes
@@ -23,7 +30,8 @@ def modules() -> list[str]:
     """Return the names of all modules of tests."""
     here = Path(__file__).parent
     paths = sorted(path.relative_to(here).with_suffix("") for path in here.rglob("test_*.py"))
-    return [".".join((here.name, *path.parts)) for path in paths]
+    names = [".".join((here.name, *path.parts)) for path in paths]
+    return sorted(names, key=lambda name: not name.startswith(LONG))
 
 
 def run(*words: str) -> tuple[int, Counter[str]]:
@@ -40,15 +48,22 @@ def run(*words: str) -> tuple[int, Counter[str]]:
     return trial.returncode or (0 if verdict else 1), counts
 
 
+def run_all() -> list[tuple[int, Counter[str]]]:
+    """Run all tests, as many at a time as may be."""
+    together = [name for name in modules() if not name.startswith(ALONE)]
+    alone = [name for name in modules() if name.startswith(ALONE)]
+    workers = min(MOST, (os.cpu_count() or 1) + 1)  # they mostly wait for processes that they started
+    return [run(f"-j{workers}", *together), run("--temp-directory=_trial_temp-alone", *alone)]
+
+
 def main() -> int:
     """Run the tests, and return the exit status."""
-    if sys.argv[1:]:
-        runs = [run(*sys.argv[1:])]
-    else:
-        together = [name for name in modules() if not name.startswith(ALONE)]
-        alone = [name for name in modules() if name.startswith(ALONE)]
-        workers = min(MOST, (os.cpu_count() or 1) + 1)  # they mostly wait for processes that they started
-        runs = [run(f"-j{workers}", *together), run("--temp-directory=_trial_temp-alone", *alone)]
+    place = once.make_folder()
+    os.environ[once.PLACE] = str(place)
+    try:
+        runs = run_all() if not sys.argv[1:] else [run(*sys.argv[1:])]
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     counts = sum((each for _, each in runs), Counter[str]())
     passed, failed = (sum(counts[key] for key in keys) for keys in (_PASSED, _FAILED))
     print(f"tests: {passed} passed, {failed} failed, {counts['skips']} skipped")

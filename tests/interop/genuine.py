@@ -10,8 +10,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
+from tests.interop import programs
 from tests.waiting import DEADLINE, PATIENCE, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
@@ -26,6 +28,7 @@ _ACCEPTS = 1 << 16  # flag of a UNIX socket in /proc/net/unix: somebody listens
 _LISTENING, _ESTABLISHED, _LEFT_BY_PEER = "0A", "01", "08"  # states in /proc/net/tcp
 
 
+@cache
 def missing():
     """Return why genuine tools can't be run here, or None."""
     if os.geteuid() != 0:
@@ -47,9 +50,13 @@ def child_of(process):
 
 
 def has_ended(process):
-    """Tell whether a process has ended, though nobody may have asked for its status."""
+    """Tell whether a process has ended, though nobody may have asked for its status.
+
+    Args:
+        process: its number, or its folder in some ``/proc``.
+    """
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return Path("/proc", str(process), "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return True
 
@@ -74,6 +81,7 @@ class Namespace:
             # A busy machine is no reason for a program to begin before it is traced, or to be given up.
             "LTTNG_APP_SOCKET_TIMEOUT": f"{DEADLINE:.0f}",
             "LTTNG_UST_REGISTER_TIMEOUT": f"{DEADLINE * 1000:.0f}",
+            "LTTNG_UST_PYTHON_REGISTER_TIMEOUT": f"{DEADLINE * 1000:.0f}",
             "LTTNGNET_REGISTER_TIMEOUT": f"{DEADLINE * 1000:.0f}",
         }
         self._processes = []
@@ -240,6 +248,14 @@ class Namespace:
         """Start the genuine session daemon, without kernel tracing, and return when it answers."""
         self.run("lttng-sessiond", "--no-kernel", "--daemonize")
 
+    def end_genuine_sessiond(self, number=signal.SIGTERM):
+        """Send a signal to the genuine session daemon, and return when it has ended."""
+        inside = Path(f"/proc/{self.first_process}/root")
+        process = int((inside / "run/lttng/lttng-sessiond.pid").read_text())
+        self.run("kill", f"-{number}", process)
+        place = inside / f"proc/{process}"
+        wait_until(lambda: has_ended(place), "the end of the genuine session daemon")
+
     def text_of(self, trace):
         """Return the lines that babeltrace2 makes of a trace."""
         return self.run("babeltrace2", trace).splitlines()
@@ -289,21 +305,12 @@ int main(int count, char **words)
 
 
 def build_application(folder):
-    """Compile ``ticker N [PAUSE]``, a C program, and return its path.
+    """Put ``ticker N [PAUSE]``, a C program, into a folder, and return its path.
 
     It says "ticking" once it is registered with the session daemon, records the event ``demo:tick`` N times,
     PAUSE microseconds apart, or until SIGTERM comes, and then says how often it was.
     """
-    folder = Path(folder).absolute()
-    (folder / "tick.h").write_text(TRACEPOINT_H)
-    (folder / "ticker.c").write_text(APPLICATION_C)
-    subprocess.run(
-        ["gcc", "-I.", "-o", "ticker", "ticker.c", "-llttng-ust", "-ldl"],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return folder / "ticker"
+    return programs.compiled("ticker", {"tick.h": TRACEPOINT_H, "ticker.c": APPLICATION_C}, folder)
 
 
 def undated(path):

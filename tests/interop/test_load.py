@@ -4,6 +4,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import once
 from tests.interop.ours import CHECKOUT, Stage
 
 try:
@@ -22,7 +23,7 @@ class LoadTests(SynchronousTestCase):
         folder = Path(self.mktemp()).absolute()
         self.stage = Stage(folder)
         self.addCleanup(self.stage.close)
-        self.program = load.build(folder)
+        self.program = once.made("relayload", load.SOURCE.read_text(), make=load.build) / "relayload"
         self.stage.relayd()
 
     def verify(self, *arguments):

@@ -127,10 +127,7 @@ class Case(TestCase):
         return session
 
     def steps(self, user=None):
-        if not (path := self.folder / "steps").exists():
-            programs.build("steps", self.folder)
-            path.chmod(0o755)
-        running = Steps(self.space, path, user)
+        running = Steps(self.space, programs.build("steps", self.folder), user)
         self.addCleanup(running.end)
         return running
 

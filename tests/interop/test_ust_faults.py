@@ -38,9 +38,7 @@ class FaultCase(test_ust.Case):
 
     def flood(self):
         """Return a program that records as fast as it can."""
-        if not (path := self.folder / "flood").exists():
-            programs.build("flood", self.folder)
-        process = self.space.converse(path)
+        process = self.space.converse(programs.build("flood", self.folder))
         self.addCleanup(process.stdout.close)
         self.assertEqual(process.stdout.readline(), "ready\n")
         process.stdin.write(f"{FOR_EVER}\n")
