@@ -45,7 +45,7 @@ class AgentRecorder:
         self._clock = clock
         self._rules: tuple[LoggerRule, ...] = ()
         self._contexts: dict[tuple[str, str], None] = {}
-        self._told: dict[Agent, tuple[LoggerRule, ...]] = {}
+        self._told: dict[Agent, dict[LoggerRule, None]] = {}
 
     async def want(self, rules: tuple[LoggerRule, ...]) -> None:
         """See `Recorder`. Agents know of rules from now on, whether tracing is active or not."""
@@ -123,7 +123,7 @@ class AgentRecorder:
 
     def _news(self, agent: Agent) -> list[Coroutine[Any, Any, None]]:
         """Return the orders that bring an agent in line; it counts what is enabled, whatever that is."""
-        told, wanted = self._told.get(agent, ()), self._rules
+        told, wanted = self._told.get(agent, {}), dict.fromkeys(self._rules)
         self._told[agent] = wanted
         orders = [agent.enable(rule.to_agent(self._kind)) for rule in wanted if rule not in told]
         return orders + [agent.disable(rule.name) for rule in told if rule not in wanted]

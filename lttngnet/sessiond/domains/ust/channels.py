@@ -4,7 +4,7 @@ Nothing is done here: applications and consumer process are brought in line with
 refused changes nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ from lttngnet.wire.ust.commands import Context
 DEFAULT = "channel0"
 """The channel that is made where none was named, and there is none."""
 
+_REMEMBERED = 64  # rules that are switched again and again are remembered that often
+
 
 @dataclass
 class Channel:
@@ -32,7 +34,7 @@ class Channel:
         is_lent: it was made for another domain (see `Channels.lend`).
         is_optional: that domain can do without it.
         contexts: what every event of it carries, by the user's names.
-        rules: what records in it, and whether it does so now.
+        rules: what records in it, and whether it does so now; changed by `switch` alone.
         bytecode: of the rules that have a filter.
     """
 
@@ -45,6 +47,28 @@ class Channel:
     contexts: dict[str, Context] = field(default_factory=dict)
     rules: dict[Rule, bool] = field(default_factory=dict)
     bytecode: dict[Rule, Bytecode] = field(default_factory=dict)
+    _news: list[Rule] = field(default_factory=list)  # those that were switched lately, in order
+    _before: int = 0  # how many were before them
+
+    def switch(self, rules: Iterable[Rule], on: bool) -> None:
+        """Let rules record from now on, or no more."""
+        for rule in rules:
+            if self.rules.get(rule) is not on:
+                self.rules[rule] = on
+                self._news.append(rule)
+        if len(self._news) > 2 * len(self.rules) + _REMEMBERED:
+            self._before += len(self._news)
+            self._news.clear()
+
+    def news(self, since: int) -> tuple[Sequence[Rule], int]:
+        """Return the rules that were switched since some time, and what to call the present time.
+
+        Args:
+            since: as a call before has called it; 0 for the beginning.
+        """
+        if since < self._before:
+            return tuple(self.rules), self._before + len(self._news)
+        return self._news[since - self._before :], self._before + len(self._news)
 
     def describe(self) -> dict[str, Any]:
         """Return it in the words of ``enable-channel`` and ``enable-event``; ``lent``: by `Channels.lend`."""
@@ -122,10 +146,9 @@ class Channels:
                 Code.UST_EVENT_ENABLED,
                 f"user-space event {same} is enabled already in channel {channel.name}",
             )
-        for rule in wanted:
-            channel.rules[rule] = True
-            if bytecode is not None:
-                channel.bytecode[rule] = bytecode
+        if bytecode is not None:
+            channel.bytecode.update(dict.fromkeys(wanted, bytecode))
+        channel.switch(wanted, True)
         self._add(channel)
         return [rule.name for rule in wanted]
 
@@ -148,8 +171,9 @@ class Channels:
             channel = self._new(name, {})
             channel.is_lent, channel.is_optional = True, is_optional
         gone = [rule for rule in channel.rules if rule.name == event and rule not in wanted]
-        channel.rules.update(dict.fromkeys(gone, False) | dict.fromkeys(wanted, True))
         channel.bytecode.update(bytecode)
+        channel.switch(gone, False)
+        channel.switch(wanted, True)
         self._add(channel)
 
     @property
@@ -177,7 +201,7 @@ class Channels:
                     f"user-space event {each} was not enabled in channel {channel.name}",
                 )
         gone = [rule for rule in channel.rules if not names or rule.name in names]
-        channel.rules.update(dict.fromkeys(gone, False))
+        channel.switch(gone, False)
         return list(dict.fromkeys(rule.name for rule in gone))
 
     def add_contexts(self, name: str, names: Sequence[str]) -> None:

@@ -28,12 +28,17 @@ class _Event:
 
 @dataclass
 class _Sent:
-    """A channel as the application has it; the rules that it refused are None."""
+    """A channel as the application has it; the rules that it refused are None.
+
+    Attributes:
+        known: up to when it knows of rules that were switched; see `Channel.news`.
+    """
 
     channel: Channel
     handle: int
     enabled: bool = True
     events: dict[Rule, _Event | None] = field(default_factory=dict)
+    known: int = 0
 
 
 class Member:
@@ -149,8 +154,10 @@ class Member:
                 self._warn(f"its events have no context {name}: {refusal}")
 
     async def _update(self, sent: _Sent) -> None:
-        """Bring a channel in line."""
-        for rule, enabled in list(sent.channel.rules.items()):
+        """Bring a channel in line: of its rules, those that were switched since the last time."""
+        rules, sent.known = sent.channel.news(sent.known)
+        for rule in rules:
+            enabled = sent.channel.rules[rule]
             if rule not in sent.events and enabled:
                 sent.events[rule] = await self._create(sent, rule)
             event = sent.events.get(rule)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.sessiond.domains.ust import catalogue, traces
+from lttngnet.sessiond.domains.ust.channels import Channel
 from lttngnet.sessiond.domains.ust.domain import UstDomain
 from lttngnet.sessiond.domains.ust.traces import trace_path
 from lttngnet.sessiond.ust.application import Application
@@ -227,6 +228,45 @@ class DomainTests(SynchronousTestCase):
             self.assertEqual(self.heard(application), commands)
         self.application(pid=44)
         self.assertEqual(len(self.courier.questions("make-trace")), 1)
+
+    def test_many_rules_in_many_applications(self):
+        """Nobody goes through all rules because of one, and each application is told only what is new."""
+        looked_at = []
+        news = Channel.news
+
+        def counted(channel, since):
+            rules, now = news(channel, since)
+            looked_at.extend(rules)
+            return rules, now
+
+        self.patch(Channel, "news", counted)
+        self.start()
+        early = [self.application() for _ in range(10)]
+        for application in early:
+            self.heard(application)
+        looked_at.clear()
+        for number in range(50):
+            self.do(self.domain.enable_events("c", [f"a:b{number}"], {}))
+            for application in early:
+                self.assertEqual(self.heard(application), RULE)
+        self.assertEqual(len(looked_at), 10 * 50)
+        late = self.application()
+        self.assertEqual(self.heard(late), [*JOIN, *RULE * 51, *START])
+        self.assertEqual(len(looked_at), 10 * 50 + 51)
+        self.do(self.domain.disable_events("c", ["a:b7"]))
+        for application in (late, *early):
+            self.assertEqual(self.heard(application), [Command.DISABLE])
+        self.assertEqual(len(looked_at), 10 * 50 + 51 + 11)
+
+    def test_a_rule_that_is_switched_again_and_again(self):
+        self.start()
+        application = self.application()
+        self.heard(application)
+        for _ in range(200):
+            self.do(self.domain.disable_events("c", ["a:*"]))
+            self.do(self.domain.enable_events("c", ["a:*"], {}))
+        self.assertEqual(self.heard(application), [Command.DISABLE, Command.ENABLE] * 200)
+        self.assertEqual(self.heard(self.application()), [*JOIN, *RULE, *START])
 
     def test_what_an_application_refuses(self):
         self.start()

@@ -309,6 +309,21 @@ class ChannelsTests(Case):
         self.assert_refused(Code.UST_EVENT_NOT_FOUND, self.channels.disable_rules, "channel0", ["b", "c"])
         self.assert_refused(Code.UST_CHAN_NOT_FOUND, self.channels.disable_rules, "d", ["a"])
 
+    def test_news_of_rules(self):
+        """Who knew of all knows of all again, and what is remembered for that has an end."""
+        self.channels.enable_rules("c", ["a", "b"], {})
+        (channel,) = self.channels
+        rules, known = channel.news(0)
+        self.assertEqual([rule.name for rule in rules], ["a", "b"])
+        self.assertEqual(channel.news(known), ([], known))
+        for _ in range(1000):
+            self.channels.disable_rules("c", ["b"])
+            self.channels.enable_rules("c", ["b"], {})
+            rules, known = channel.news(known)
+            self.assertEqual({rule.name for rule in rules} - {"a"}, {"b"})
+        self.assertLess(len(channel._news), 100)
+        self.assertEqual({rule.name for rule in channel.news(0)[0]}, {"a", "b"})
+
     def test_a_wrong_filter_makes_no_channel(self):
         self.assert_refused(Code.FILTER_INVAL, self.channels.enable_rules, "c", ["a"], {"filter": "x >"})
         self.assertEqual(len(self.channels), 0)
