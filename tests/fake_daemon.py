@@ -93,8 +93,8 @@ class FakeDaemon(amp.AMP):
         return {"output": "host/session1-20261122-150000"}
 
     @answers(wire.DisableConsumer)
-    async def disable_consumer(self, session):
-        self.note("DisableConsumer", session=session)
+    async def disable_consumer(self, session, hold):
+        self.note("DisableConsumer", session=session, hold=hold)
 
     @answers(wire.EnableEvents)
     async def enable_events(self, session, domain, channel, names, options):

@@ -81,14 +81,20 @@ def enable_consumer(
         terminal.show_json({"name": name, "output": template, "enabled": enable, "path": path})
 
 
-@click.command()
+@click.command(epilog=examples("lttngnet disable-consumer", "lttngnet disable-consumer --hold"))
 @session_option
+@click.option("--hold", is_flag=True, help="Keep what is recorded meanwhile, and deliver it then.")
 @_ignored_domains
 @pass_terminal
-def disable_consumer(terminal: Terminal, name: str | None) -> None:
-    """Let the consumer stop consuming. It still exists: enable-consumer enables it again."""
+def disable_consumer(terminal: Terminal, name: str | None, hold: bool) -> None:
+    """Let the consumer stop consuming. It still exists: enable-consumer enables it again.
+
+    Tracing goes on. What is recorded meanwhile is lost: packets are counted, `lttngnet status` tells how
+    many, and readers of the trace see a gap in their numbers. With --hold packets are kept on the disk of
+    this machine, up to a limit, and go where the trace goes when the consumer is enabled again.
+    """
     name = terminal.session(name)
-    terminal.ask(lambda daemon: daemon.handle(name).disable_consumer())
+    terminal.ask(lambda daemon: daemon.handle(name).disable_consumer(hold))
     terminal.say("Consumer disabled successfully")
 
 

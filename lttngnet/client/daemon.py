@@ -60,9 +60,13 @@ class Session:
         """
         return str((await self._ask(wire.EnableConsumer))["output"])
 
-    async def disable_consumer(self) -> None:
-        """Let the consumer stop consuming, but still exist; `enable_consumer` enables it again (RFC)."""
-        await self._ask(wire.DisableConsumer)
+    async def disable_consumer(self, hold: bool = False) -> None:
+        """Let the consumer stop consuming, but still exist; `enable_consumer` enables it again (RFC).
+
+        Args:
+            hold: keep what is recorded meanwhile, and deliver it then; else it is lost, and counted.
+        """
+        await self._ask(wire.DisableConsumer, hold=hold)
 
     async def enable_events(
         self, domain: str, names: Sequence[str], channel: str = "channel0", **options: Any

@@ -1,13 +1,15 @@
-"""What the consumer process does: carry packets from its sources to its sink."""
+"""What the consumer process does: carry packets from its sources to its sink, or to one after the other."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IPushProducer, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lttngnet.consumer.route import Route, Valve
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.log import Logger
 from lttngnet.sources.tally import total
@@ -15,12 +17,18 @@ from lttngnet.wire.amp import close_all
 
 Answer = TypeVar("Answer")
 
+PARTING = 10.0
+"""Seconds that whoever changes the sink waits for the one before to have everything."""
+
 
 @implementer(IPushProducer)
 class Carrier:
     """Carries the sources of one session to a sink, both given to it as they come.
 
     It is the push producer that a slow sink pauses, and passes that on to every source.
+
+    Attributes:
+        route: the way to the sink.
     """
 
     log = Logger()
@@ -33,21 +41,36 @@ class Carrier:
         self._sources: dict[str, Any] = {}  # IPacketSource, by kind
         self._started: set[str] = set()
         self._known: set[str] = set()  # to the sink: those that were started once
-        self._sink: Any = None  # IPacketSink
+        self.route = Route(clock, self)
+        self._clock = clock
+        self._is_routed = False  # else there are only snapshots
+        self._partings: list[Deferred[None]] = []  # sinks that still have to get all
         self._paused = False
-        self._muted = False
         self._ending = False
         self._held = False
 
-    def use(self, sink: Any, live: float = 0.0) -> None:
-        """Take the sink; there is one for the life of the process.
+    async def use(self, sink: Any, valve: Valve | None = None, live: float = 0.0) -> str:
+        """Take the sink; the one before, if there is one, gets all that was handed on so far, and is closed.
 
         Args:
-            sink: an `IPacketSink`.
+            sink: an `IPacketSink`, which is given up if it cannot be used.
+            valve: which it pauses, see `Route.valve`.
             live: seconds between two times that all that was recorded is handed on; 0: when it comes.
+
+        Returns:
+            What went wrong with the one before, in a sentence, or empty.
+
+        Raises:
+            CommandError: it cannot be used; everything goes on as before.
         """
-        self._sink = sink
+        try:
+            before = await self._of_relay(self.route.use(sink, valve))
+        except BaseException:
+            sink.abandon()
+            raise
         self._live = live
+        self._is_routed = True
+        return "" if before is None else await self._part_from(before)
 
     def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """Make a source, which is started by `begin`."""
@@ -72,19 +95,20 @@ class Carrier:
         Raises:
             CommandError: the relay daemon refused something, or is gone.
         """
-        if self._sink is not None:
-            await self._of_relay(self._sink.begin())
+        route = self.route if self._is_routed else None
+        if route is not None:
+            await self._of_relay(route.begin())
         for kind, source in self._sources.items():
             if kind not in self._started:
                 self._started.add(kind)
                 self._known.add(kind)
-                await self._of_relay(source.start(self._sink))
+                await self._of_relay(source.start(route))
         self._tell_sources()
         if self._live and not self._pulse.running:
             self._pulse.start(self._live).addErrback(self._pulse_failed)
 
     async def end(self) -> None:
-        """Carry all that was recorded, also what waits because of `mute`, and return when it has arrived.
+        """Carry all that was recorded, and return when it has arrived, or is dropped or held, see `disable`.
 
         Raises:
             CommandError: the relay daemon is gone.
@@ -100,7 +124,7 @@ class Carrier:
         """Hand on what was recorded up to now, and tell the sink of the streams that had nothing."""
         for kind in sorted(self._known):
             for silence in await self._sources[kind].flush():
-                self._sink.beacon(silence)
+                self.route.beacon(silence)
 
     async def rotate(self, keep: bool) -> str:
         """Close the chunk with all that was recorded up to now, see `IPacketSink.rotate`.
@@ -108,7 +132,7 @@ class Carrier:
         Raises:
             CommandError: the sink cannot, or the relay daemon is gone.
         """
-        if self._sink is None:
+        if not self._is_routed:
             for kind in sorted(self._known):
                 self._sources[kind].clear()
             return ""
@@ -118,7 +142,7 @@ class Carrier:
         self._held = True
         self._tell_sources()
         try:
-            return await self._of_relay(self._sink.rotate(keep, bool(self._started)))
+            return await self._of_relay(self.route.rotate(keep, bool(self._started)))
         finally:
             self._held = False
             self._tell_sources()
@@ -144,7 +168,7 @@ class Carrier:
 
     async def _beat(self) -> None:
         """Flush, unless nothing is consumed now anyway."""
-        if not (self._paused or self._muted or self._ending or self._held):
+        if not (self._paused or self._ending or self._held):
             await self.flush()
 
     def _pulse_failed(self, failure: Failure) -> None:
@@ -156,8 +180,7 @@ class Carrier:
         for kind in sorted(self._started):
             await self._of_relay(self._sources[kind].stop())
         self._started.clear()
-        if self._sink is not None:
-            await self._of_relay(self._sink.quiesce())
+        await self._of_relay(self.route.quiesce())
 
     async def finish(self) -> None:
         """Close the trace, after `end` if that did not happen.
@@ -168,13 +191,14 @@ class Carrier:
         try:
             if self._started:
                 await self.end()
-            if self._sink is not None:
-                await self._of_relay(self._sink.finish())
+            await self._of_relay(self.route.finish())
+            await DeferredList(self._partings)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Let go of all sources."""
+        """Let go of all sources; what is held is lost."""
+        self.route.end()
         if self._pulse.running:
             self._pulse.stop()
         for source in self._sources.values():
@@ -182,16 +206,22 @@ class Carrier:
         self._started.clear()
         self._known.clear()
 
-    def mute(self, muted: bool) -> None:
-        """Stop consuming, or go on."""
-        self._muted = muted
-        self._tell_sources()
+    def disable(self, hold: bool) -> None:
+        """Let nothing more reach the sink: keep it in the spool, or let it go and count it."""
+        if hold:
+            self.route.hold()
+        else:
+            self.route.drop()
+
+    def enable(self) -> None:
+        """Let the sink have what is in the spool, and what comes."""
+        self.route.go_on()
 
     def facts(self) -> dict[str, Any]:
         """Return the sums of the sources' counters, and those of each channel: `lttngnet.wire.amp.Facts`."""
         each = {kind: source.facts() for kind, source in self._sources.items()}
         channels = {kind: facts["channels"] for kind, facts in each.items()}
-        return total(each.values()) | {"channels": channels}
+        return total(each.values()) | self.route.facts() | {"channels": channels}
 
     def pauseProducing(self) -> None:
         """Pause every source: the sink has enough to send."""
@@ -210,10 +240,37 @@ class Carrier:
     def _tell_sources(self) -> None:
         for kind in sorted(self._started):
             source = self._sources[kind]
-            if self._paused or self._held or (self._muted and not self._ending):
+            if self._paused or self._held:
                 source.pauseProducing()
             else:
                 source.resumeProducing()
+
+    async def _part_from(self, sink: Any) -> str:
+        """Let a sink that was left have everything, and close it; return what went wrong, or empty.
+
+        Who takes longer than `PARTING` is left to itself until `finish`.
+        """
+        problems: list[str] = []
+
+        async def close() -> None:
+            try:
+                await sink.finish()
+            except (RelayLost, RelayRefused, OSError) as failure:
+                sink.abandon()
+                problems.append(f"not all that was recorded before has arrived where it went: {failure}")
+                self.log.warn("{why}", why=problems[0])
+            finally:
+                self._partings.remove(closing)
+
+        closing = Deferred[None]()
+        self._partings.append(closing)
+        Deferred.fromCoroutine(close()).chainDeferred(closing)
+        patience = deferLater(self._clock, PARTING)
+        await DeferredList([closing, patience], fireOnOneCallback=True, consumeErrors=True)
+        if not closing.called:
+            return "what was recorded before is still on its way to where it went"
+        patience.cancel()
+        return "".join(problems)
 
     async def _of_relay(self, work: Awaitable[Answer]) -> Answer:
         """Turn the failures of the other side into the user's."""

@@ -71,25 +71,27 @@ class Consumer(amp.Channel):
         self._reports.start(REPORT_INTERVAL, now=False)
 
     @amp.answers(amp.AdoptRelay)
-    async def adopt_relay(self, control: int, data: int, relay: dict[str, Any]) -> None:
+    async def adopt_relay(self, control: int, data: int, relay: dict[str, Any]) -> dict[str, Any]:
         """See `amp.AdoptRelay`."""
         clock: IReactorTime = self._reactor
-        sink = RelaySink(clock, RelaySession(**relay), self._seconds, self._sink_lost)
+        valve = self._carrier.route.valve()
+        sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: self._sink_lost(sink, why))
         client, path = ControlClient(clock, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
         adopt(self._reactor, control, client)
         Outgoing(socket.socket(fileno=data), path, self._reactor)
-        sink.connect(client, path, self._carrier)
-        self._carrier.use(sink, live=sink.session.live / 1e6)
+        sink.connect(client, path, valve)
+        return {"problem": await self._carrier.use(sink, valve, live=sink.session.live / 1e6)}
 
     @amp.answers(amp.UseDirectory)
-    async def use_directory(self, path: str) -> None:
+    async def use_directory(self, path: str) -> dict[str, Any]:
         """See `amp.UseDirectory`."""
         try:
-            self._carrier.use(DirectorySink(path, self._sink_lost))
+            sink = DirectorySink(path, lambda why: self._sink_lost(sink, why))
         except FileExistsError as problem:
             raise CommandError(Code.CREATE_DIR_FAIL, str(problem)) from None
         except OSError as problem:
             raise CommandError(Code.CREATE_DIR_FAIL, f"cannot make the trace's folder: {problem}") from None
+        return {"problem": await self._carrier.use(sink)}
 
     @amp.answers(amp.SnapshotToRelay)
     async def snapshot_to_relay(self, control: int, data: int, relay: dict[str, Any]) -> None:
@@ -150,9 +152,12 @@ class Consumer(amp.Channel):
         return {"path": await self._carrier.rotate(keep)}
 
     @amp.answers(amp.Mute)
-    async def mute(self, muted: bool) -> None:
+    async def mute(self, muted: bool, hold: bool) -> None:
         """See `amp.Mute`."""
-        self._carrier.mute(muted)
+        if muted:
+            self._carrier.disable(hold)
+        else:
+            self._carrier.enable()
 
     @amp.answers(amp.Facts)
     async def facts(self) -> dict[str, Any]:
@@ -198,7 +203,9 @@ class Consumer(amp.Channel):
                 lambda failure: failure.trap(ConnectionClosed)
             )
 
-    def _sink_lost(self, reason: str) -> None:
+    def _sink_lost(self, sink: Any, reason: str) -> None:
+        if sink is not self._carrier.route.sink:
+            return  # whoever uses it, or leaves it, is told when he asks it for something
         self.log.warn("{reason}", reason=reason)
         self._carrier.close()
         if not self._finished:

@@ -25,7 +25,7 @@ from lttngnet.wire import amp
 INHERITED = 3  # the descriptor at which the process finds its end of the socket pair
 
 
-NOTHING = tally.facts({})
+NOTHING = tally.facts({}) | {"spooled": 0, "dropped": 0}
 """The counters of a process that has handed on nothing: see `lttngnet.wire.amp.Facts`."""
 
 
@@ -120,18 +120,22 @@ class ConsumerProcess:
         self.pid: int = spawned.pid
         adopt(reactor, ours.detach(), self._peer)
 
-    async def connect(self, link: Established) -> None:
-        """Pass on the sockets of a link; ours are closed whatever happens."""
+    async def connect(self, link: Established) -> str:
+        """Pass on the sockets of a link, which it uses from now on; ours are closed whatever happens.
+
+        Returns:
+            What did not arrive where packets went before, in a sentence, or empty.
+        """
         try:
-            await self._ask(
-                amp.AdoptRelay, control=link.control, data=link.data, relay=dict(vars(link.session))
-            )
+            relay = dict(vars(link.session))
+            answer = await self._ask(amp.AdoptRelay, control=link.control, data=link.data, relay=relay)
         finally:
             link.close()
+        return str(answer["problem"])
 
-    async def use_directory(self, path: str) -> None:
-        """Let it write to a local folder."""
-        await self._ask(amp.UseDirectory, path=path)
+    async def use_directory(self, path: str) -> str:
+        """Let it write to a local folder from now on; see `connect`."""
+        return str((await self._ask(amp.UseDirectory, path=path))["problem"])
 
     async def snapshot_to_relay(self, link: Established, name: str, chunk: int) -> None:
         """Let it record a snapshot of that name over a link; our sockets are closed whatever happens."""
@@ -180,9 +184,13 @@ class ConsumerProcess:
         """Let it archive what was recorded up to now, or delete it; return where it lies then."""
         return str((await self._ask(amp.CloseChunk, keep=keep))["path"])
 
-    async def mute(self, muted: bool) -> None:
-        """Let it stop consuming, or go on."""
-        await self._ask(amp.Mute, muted=muted)
+    async def mute(self, hold: bool) -> None:
+        """Let it stop consuming; packets are let go, or kept."""
+        await self._ask(amp.Mute, muted=True, hold=hold)
+
+    async def unmute(self) -> None:
+        """Let it go on consuming."""
+        await self._ask(amp.Mute, muted=False, hold=False)
 
     async def facts(self) -> dict[str, Any]:
         """Return its counters: see `lttngnet.wire.amp.Facts`."""

@@ -79,9 +79,9 @@ class ClientChannel(amp.Channel):
         return {"output": await self._sessions.get(session).enable_consumer()}
 
     @amp.answers(amp.DisableConsumer)
-    async def disable_consumer(self, session: str) -> None:
+    async def disable_consumer(self, session: str, hold: bool | None = None) -> None:
         """See `amp.DisableConsumer`."""
-        await self._sessions.get(session).disable_consumer()
+        await self._sessions.get(session).disable_consumer(bool(hold))
 
     @amp.answers(amp.EnableEvents)
     async def enable_events(

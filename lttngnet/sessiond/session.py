@@ -129,20 +129,23 @@ class Session:
         """
         if self._memory.muted:
             self._ask(self._life.unmute)
-            await self._consumer().mute(False)
+            await self._consumer().unmute()
         else:
             await self._enable()
         return self._outlet.path
 
     @in_turn
-    async def disable_consumer(self) -> None:
-        """Let the consumer stop consuming: what is recorded waits, or is dropped and counted when full.
+    async def disable_consumer(self, hold: bool = False) -> None:
+        """Let the consumer stop consuming: packets are lost, and counted.
+
+        Args:
+            hold: keep them, until the consumer is enabled; there is a limit.
 
         Raises:
             CommandError: there is no consumer.
         """
         self._ask(self._life.mute)
-        await self._consumer().mute(True)
+        await self._consumer().mute(hold)
 
     @in_turn
     async def enable_events(

@@ -232,9 +232,12 @@ class EnableConsumer(Command):
 
 
 class DisableConsumer(Command):
-    """The consumer stops consuming, but still exists; `EnableConsumer` enables it again."""
+    """The consumer stops consuming, but still exists; `EnableConsumer` enables it again.
 
-    arguments = [(b"session", amp.Unicode())]
+    What is recorded meanwhile is lost, and counted; with ``hold`` it is kept and delivered then.
+    """
+
+    arguments = [(b"session", amp.Unicode()), (b"hold", amp.Boolean(optional=True))]
 
 
 class EnableEvents(Command):
@@ -443,7 +446,11 @@ class AdoptRelay(Command):
     """Carry packets to a relay daemon, over two connected sockets on which the handshake was made.
 
     ``relay`` holds what the handshake said: ``minor``, ``session`` (the relay's number), ``prefix`` (what old
-    relays want before a trace's path), ``path``. The answer comes when the process owns the sockets.
+    relays want before a trace's path), ``path``.
+
+    A process that carries packets elsewhere already changes to this relay daemon: that one knows all streams
+    and metadata before any packet goes there instead. The answer comes when what was recorded before is where
+    it went, or ``problem`` says what is not; if the command is refused, everything goes on as before.
     """
 
     arguments = [
@@ -451,20 +458,26 @@ class AdoptRelay(Command):
         (b"data", amp.Descriptor()),
         (b"relay", Json()),
     ]
+    response = [(b"problem", amp.Unicode())]
 
 
 class UseDirectory(Command):
-    """Carry packets to a local folder, which is made now."""
+    """Carry packets to a local folder, which is made now; else as `AdoptRelay`."""
 
     arguments = [(b"path", amp.Unicode())]
+    response = [(b"problem", amp.Unicode())]
 
 
-class SnapshotToRelay(AdoptRelay):
+class SnapshotToRelay(Command):
     """Carry what is recorded now to a relay daemon, and hang up; it stays recorded. See `AdoptRelay`."""
 
+    arguments = AdoptRelay.arguments
 
-class SnapshotToFolder(UseDirectory):
+
+class SnapshotToFolder(Command):
     """Carry what is recorded now to a local folder, which is made now; it stays recorded."""
+
+    arguments = [(b"path", amp.Unicode())]
 
 
 class AddSource(Command):
@@ -508,9 +521,12 @@ class CloseChunk(Command):
 
 
 class Mute(Command):
-    """Stop (or go on) consuming; what records the events keeps what it has room for and counts the rest."""
+    """Stop consuming, or go on.
 
-    arguments = [(b"muted", amp.Boolean())]
+    Packets are counted and let go, or kept with ``hold``: then they arrive when consuming goes on.
+    """
+
+    arguments = [(b"muted", amp.Boolean()), (b"hold", amp.Boolean())]
 
 
 class Finish(Command):
@@ -520,7 +536,9 @@ class Finish(Command):
 class Facts(Command):
     """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``.
 
-    Also ``channels``: the same for each channel, by the kind of its source and by its name.
+    Also ``channels``: the same for each channel, by the kind of its source and by its name; ``spooled``:
+    bytes that are kept until they can be handed on; ``dropped``: packets that were not handed on, because the
+    consumer was disabled, or because there was no room to keep them.
     """
 
     response = [(b"facts", Json())]

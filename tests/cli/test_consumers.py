@@ -97,7 +97,11 @@ class ConsumerTests(TerminalCase):
     def test_disable(self):
         self.assertEqual(self.succeeds("disable-consumer"), "Consumer disabled successfully\n")
         self.succeeds("disable-consumer", "-s", "other")
-        self.assertEqual(self.asked("DisableConsumer"), [{"session": "session1"}, {"session": "other"}])
+        self.succeeds("disable-consumer", "--hold")
+        asked = [("session1", False), ("other", False), ("session1", True)]
+        self.assertEqual(
+            self.asked("DisableConsumer"), [{"session": name, "hold": hold} for name, hold in asked]
+        )
 
     def test_what_was_set_is_told_though_enabling_fails(self):
         self.daemon.refuse["EnableConsumer"] = CommandError(Code.RELAYD_CONNECT_FAIL, "192.168.1.10 refuses")

@@ -18,10 +18,11 @@ class Source:
 
     async def start(self, sink):
         self.told.append(f"{self.name} start")
+        self.stream = await sink.add_stream("trace", self.name)
 
     async def flush(self):
         self.told.append(f"{self.name} flush")
-        return [Silence(7, 0, 99)]
+        return [Silence(self.stream, 0, 99)]
 
     async def stop(self):
         self.told.append(f"{self.name} stop")
@@ -48,6 +49,9 @@ class Sink:
     async def begin(self):
         self.told.append("begin")
 
+    async def add_stream(self, path, name, limit):
+        return 7
+
     def beacon(self, silence):
         self.told.append(f"beacon {silence.stream}")
 
@@ -66,7 +70,7 @@ class CarrierTests(SynchronousTestCase):
         self.clock = Clock()
         self.carrier = Carrier(lambda kind, config: Source(kind, self.told), self.clock)
         self.sink = Sink(self.told)
-        self.carrier.use(self.sink)
+        self.do(self.carrier.use(self.sink))
         self.carrier.add_source("a", {})
 
     def do(self, coroutine):
@@ -101,23 +105,16 @@ class CarrierTests(SynchronousTestCase):
         self.carrier.resumeProducing()
         self.assertEqual(self.now(), ["a pause", "a resume"])
 
-    def test_muted_they_stay_paused(self):
-        self.do(self.carrier.begin())
-        self.carrier.mute(True)
-        self.now()
-        self.carrier.resumeProducing()
-        self.assertEqual(self.now(), ["a pause"])
-        self.carrier.mute(False)
-        self.assertEqual(self.now(), ["a resume"])
-
-    def test_muted_they_still_deliver_what_was_recorded_at_the_end(self):
-        self.do(self.carrier.begin())
-        self.carrier.mute(True)
-        self.now()
-        self.do(self.carrier.end())
-        self.assertEqual(self.now(), ["a resume", "a stop", "quiesce"])
-        self.do(self.carrier.begin())
-        self.assertEqual(self.now(), ["begin", "a start", "a pause"])
+    def test_disabled_they_go_on(self):
+        for hold, state in ((False, "dropping"), (True, "holding")):
+            self.do(self.carrier.begin())
+            self.carrier.disable(hold)
+            self.assertEqual(self.carrier.route.state, state)
+            self.now()
+            self.do(self.carrier.end())
+            self.assertEqual(self.now(), ["a resume", "a stop", "quiesce"])
+            self.carrier.enable()
+            self.assertEqual(self.carrier.route.state, "direct")
 
     def test_a_lost_relay_daemon_is_told_in_one_sentence_and_the_sources_are_closed(self):
         self.do(self.carrier.begin())
@@ -138,14 +135,15 @@ class CarrierTests(SynchronousTestCase):
         facts = self.carrier.facts()
         one = {"events": 2, "packets": 1, "bytes": 10, "discarded": 0, "lost": 0}
         self.assertEqual(facts.pop("channels"), {"a": {"channel a": one}, "b": {"channel b": one}})
-        self.assertEqual(facts, {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0})
+        sums = {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0}
+        self.assertEqual(facts, sums | {"spooled": 0, "dropped": 0})
 
 
 class LiveTests(SynchronousTestCase):
     def setUp(self):
         self.told, self.clock = [], Clock()
         self.carrier = Carrier(lambda kind, config: Source(kind, self.told), self.clock)
-        self.carrier.use(Sink(self.told), live=0.5)
+        self.do(self.carrier.use(Sink(self.told), live=0.5))
         self.carrier.add_source("a", {})
         self.do(self.carrier.begin())
         self.now()
@@ -163,10 +161,6 @@ class LiveTests(SynchronousTestCase):
 
     def test_not_while_nothing_is_consumed(self):
         self.carrier.pauseProducing()
-        self.now()
-        self.clock.advance(0.5)
-        self.carrier.mute(True)
-        self.carrier.resumeProducing()
         self.now()
         self.clock.advance(0.5)
         self.assertEqual(self.now(), [])

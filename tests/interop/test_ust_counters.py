@@ -1,8 +1,11 @@
 """What the daemon tells of each channel of a session, with a real application: what was recorded and lost."""
 
+import os
+import signal
 from unittest import skipIf
 
 from tests.interop.test_ust import UNAVAILABLE, Case
+from tests.interop.test_ust_interplay import outside
 
 EVENTS = 20_000
 
@@ -10,7 +13,7 @@ EVENTS = 20_000
 @skipIf(UNAVAILABLE, UNAVAILABLE)
 class CounterTests(Case):
     async def test_each_channel_counts_for_itself(self):
-        """The sink is slow: one channel discards, one overwrites, one has room."""
+        """Nothing is consumed for a while: one channel discards, one overwrites, one has room."""
         session = await self.session(subbuf_size=4096, num_subbuf=2)
         flight = {"subbuf_size": 4096, "num_subbuf": 2, "overwrite": True}
         await session.enable_channel("userspace", "flight", **flight)
@@ -19,8 +22,13 @@ class CounterTests(Case):
             await session.enable_events("userspace", ["steps:step"], name)
         steps = self.steps()
         await session.start()
-        await session.disable_consumer()
-        steps.step(EVENTS)
+        steps.step(1)  # the event is known then
+        consumer = outside((await session.describe())["consumer"], self.space)
+        os.kill(consumer, signal.SIGSTOP)
+        try:
+            steps.step(EVENTS)
+        finally:
+            os.kill(consumer, signal.SIGCONT)
         facts = await session.stop()
         told = {channel["name"]: channel["facts"] for channel in facts["domains"][0]["channels"]}
         self.assertGreater(told["c"]["discarded"], 0)

@@ -62,7 +62,7 @@ class InterplayTests(test_ust.Case):
         ended = self.steps()
         await session.start()
         numbers = ended.step(20)
-        await session.disable_consumer()
+        await session.disable_consumer(hold=True)
         ended.end()
         await self.until_applications(session, 0)
         numbers += self.steps().step(5)

@@ -100,8 +100,11 @@ class Consumer:
         self.notes.note("archive" if keep else "delete")
         return "there" if keep else ""
 
-    async def mute(self, muted):
-        self.notes.note("mute" if muted else "unmute")
+    async def mute(self, hold):
+        self.notes.note("hold" if hold else "mute")
+
+    async def unmute(self):
+        self.notes.note("unmute")
 
     async def facts(self):
         return self.counted
@@ -237,16 +240,17 @@ class SessionTests(SessionCase):
 
     def test_disabled_and_enabled(self):
         session = self.active()
-        self.assertEqual(self.do(session.disable_consumer()), ["mute"])
-        self.assertTrue(self.successResultOf(session.describe())["muted"])
-        self.assertEqual(self.do(session.enable_consumer()), ["unmute"])
+        for hold, done in ((False, "mute"), (True, "hold")):
+            self.assertEqual(self.do(session.disable_consumer(hold)), [done])
+            self.assertTrue(self.successResultOf(session.describe())["muted"])
+            self.assertEqual(self.do(session.enable_consumer()), ["unmute"])
         self.refused(session.enable_consumer(), Code.TRACE_ALREADY_STARTED)
 
     def test_counters_of_channels(self):
         session = self.active()
         nothing = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0}
         description = self.successResultOf(session.describe())
-        self.assertEqual(description["facts"], nothing)
+        self.assertEqual(description["facts"], nothing | {"spooled": 0, "dropped": 0})
         self.assertEqual(description["domains"][0]["channels"][0]["facts"], nothing)
         counted = nothing | {"discarded": 7}
         self.consumer.counted = counted | {"channels": {"python": {"channel0": counted}}}
