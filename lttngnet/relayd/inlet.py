@@ -4,6 +4,9 @@ A packet goes the way of one from a data connection (`Stream.receive`), but only
 is here, and those before it in its stream are written or given up: so a trace file never goes back in time.
 A packet that does not become whole in time is given up: it is counted, and its number is left out, as
 readers can see. Whatever is known by its index comes to such an end: "pending data" ends, too.
+
+A sender sends the packets of a stream in their order. So a packet is missing once pieces of one behind it
+came some time ago; as long as none did, it may still wait to be sent, and is waited for longer.
 """
 
 from collections import deque
@@ -24,7 +27,8 @@ from lttngnet.wire.relay.datagrams import ALL, GAPS_LIMIT, RANGES_LIMIT, Gap
 
 ROOM = 32 << 20  # bytes of packets that are not written yet
 AHEAD = 1 << 16  # packets of a stream that may come before one that is missing
-PATIENCE = 0.5  # seconds that a packet may come later than its index, where nothing is repeated
+PATIENCE = 0.5  # seconds that a packet may come later than its index, and than one behind it
+TAIL_PATIENCE = 2.0  # … where none behind it came
 LONG_PATIENCE = 30.0  # … where the sender repeats it
 NEVER = float("-inf")  # as a time: what has waited since then has waited for long enough
 LOOK = 0.1  # seconds between two looks for what is to be given up
@@ -38,6 +42,7 @@ class Lane:
         next: number of the first that is neither written nor given up.
         due: the indexes of those to be written next, and when each came.
         is_moving: whether what is whole is just being written.
+        touched: when a piece of any packet came last.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -45,6 +50,24 @@ class Lane:
         self.next = 0
         self.due: deque[tuple[SendIndex, float]] = deque()
         self.is_moving = False
+        self.touched = 0.0
+        self._reached: deque[tuple[int, float]] = deque()  # numbers that none before was above, and when
+
+    def reach(self, number: int, now: float) -> None:
+        """A piece of that packet came."""
+        self.touched = now
+        if not self._reached or number > self._reached[-1][0]:
+            self._reached.append((number, now))
+
+    def pass_by(self, number: int) -> None:
+        """That packet was written or given up."""
+        self.next = number + 1
+        while self._reached and self._reached[0][0] <= number:
+            self._reached.popleft()
+
+    def is_passed(self, number: int, before: float) -> bool:
+        """Tell whether a piece of a packet behind that one came before that time."""
+        return any(reached > number and when <= before for reached, when in self._reached)
 
 
 class Inlet:
@@ -79,6 +102,7 @@ class Inlet:
         self._session = session
         self._clock = clock
         self._patience = LONG_PATIENCE if repeats else PATIENCE
+        self._tail = LONG_PATIENCE if repeats else TAIL_PATIENCE
         self._look = look
         self._lanes: dict[int, Lane] = {}
         self._gathering = Gathering(ROOM)
@@ -117,6 +141,8 @@ class Inlet:
             self.doubled += 1
             return
         self.taken += size
+        parts.touched = self._clock.seconds()
+        lane.reach(head.sequence, parts.touched)
         if not parts.is_whole:
             return
         if lane.due and lane.due[0][0].net_sequence == head.sequence:
@@ -186,7 +212,7 @@ class Inlet:
 
     def when_idle(self, then: Callable[[], None]) -> None:
         """Nothing more is due from now on: call back when all that is due was written or given up."""
-        self._patience = min(self._patience, PATIENCE)
+        self._patience = self._tail = PATIENCE
         self._when_idle = then
         self._tick()
 
@@ -229,7 +255,16 @@ class Inlet:
         parts = self._gathering.get(lane.stream.handle, index.net_sequence)
         if parts is not None and parts.is_whole:
             return True
-        return self._clock.seconds() - since >= self._patience
+        now = self._clock.seconds()
+        if since == NEVER:
+            return True
+        if parts is not None:
+            since = max(since, parts.touched)
+        if now - since < self._patience:
+            return False
+        if lane.is_passed(index.net_sequence, now - self._patience):
+            return True
+        return now - max(since, lane.touched) >= self._tail
 
     def _write(self, lane: Lane) -> Iterator[None]:
         try:
@@ -253,7 +288,7 @@ class Inlet:
         index, _ = lane.due.popleft()
         stream, number = lane.stream, index.net_sequence
         parts = self._gathering.take(stream.handle, number)
-        lane.next = number + 1
+        lane.pass_by(number)
         if parts is None or not parts.is_whole:
             self.lost += 1
             stream.skip(number, index.packet_sequence)

@@ -174,11 +174,13 @@ class Parts:
     Attributes:
         content: with zeros where something is missing.
         padding: bytes.
+        touched: when a piece came last, as whoever gathers the packet notes it.
     """
 
     def __init__(self, length: int, padding: int) -> None:
         self.content = bytearray(length)
         self.padding = padding
+        self.touched = 0.0
         self._begins: list[int] = []  # of what is here, in order, with a hole before each but the first …
         self._ends: list[int] = []  # … and where each ends
         self._has_nothing = True

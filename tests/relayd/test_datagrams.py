@@ -14,7 +14,7 @@ from lttngnet.ctf.index import read_index
 from lttngnet.errors import Code
 from lttngnet.relayd import inlet
 from lttngnet.relayd.datagrams import DatagramPort, Datagrams
-from lttngnet.relayd.inlet import LONG_PATIENCE, LOOK, PATIENCE
+from lttngnet.relayd.inlet import LONG_PATIENCE, LOOK, PATIENCE, TAIL_PATIENCE
 from lttngnet.wire import datagram
 from lttngnet.wire import relay as wire
 from lttngnet.wire.datagram import OVERHEAD, Seal
@@ -138,6 +138,8 @@ class DatagramTests(SynchronousTestCase):
         self.client.send(stream, 3, 1)
         self.assertEqual((self.read(), self.client.pending(stream, 3)), ([0], 1))
         self.relay.wait(PATIENCE + LOOK)
+        self.assertEqual((self.read(), self.client.pending(stream, 3)), ([0, 2], 1))
+        self.relay.wait(TAIL_PATIENCE - PATIENCE)
         self.assertEqual((self.read(), self.client.pending(stream, 3)), ([0, 2], 0))
         self.assertEqual(self.client.ask().lost, 2)
         self.client.send(stream, 3)
@@ -145,6 +147,19 @@ class DatagramTests(SynchronousTestCase):
         self.assertEqual(self.read(), [0, 2])
         self.client.control.close()
         self.assertEqual(self.relay.store.sessions, {})
+
+    def test_who_sends_slowly_is_waited_for(self):
+        """As long as pieces come, and none of a packet behind."""
+        (stream,) = self.client.open()
+        self.client.index(stream, 0)
+        self.client.index(stream, 1)
+        content = b"000000" + bytes(26)
+        for one in self.client.cut(stream, 0, content, 0):
+            self.relay.take(one)
+            self.relay.wait(TAIL_PATIENCE - LOOK)
+        self.client.send(stream, 1)
+        (data,) = self.files("chan_0")
+        self.assertEqual(data.read_bytes(), content + b"000001" + bytes(2))
 
     def test_the_first_packet_of_a_chunk_is_not_in_the_one_before(self):
         """The last of the old chunk is lost, and is known to be when the first of the new one is here."""
@@ -376,7 +391,7 @@ class DatagramTests(SynchronousTestCase):
             else:
                 self.client.send(stream, one[0], one[1])
                 sent.add(one)
-        self.relay.wait(2 * PATIENCE)
+        self.relay.wait(TAIL_PATIENCE + LOOK)
         whole = [number for number in range(count) if {(number, 0), (number, 1)} <= sent]
         self.assertEqual(self.read(), whole)
         self.assertEqual(self.client.pending(stream, count - 1), 0)
