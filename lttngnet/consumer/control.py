@@ -16,8 +16,10 @@ from twisted.python.failure import Failure
 from lttngnet.errors import Code, RelayLost, RelayRefused, WireError
 from lttngnet.wire.framing import Answers
 from lttngnet.wire.relay import Answer, Command, command
+from lttngnet.wire.relay.extension import Extension
 
 Kind = TypeVar("Kind", bound=Answer)
+Number = Command | Extension
 
 TOGETHER = 0.05
 """Seconds between two times that questions are sent which may wait."""
@@ -55,20 +57,20 @@ class ControlClient(Protocol):
         self.on_lost = on_lost
         self._clock = clock
         self._answers = Answers()
-        self._asked: deque[tuple[Command, Deferred[Answer]]] = deque()
+        self._asked: deque[tuple[Number, Deferred[Answer]]] = deque()
         self._patience: IDelayedCall | None = None
         self._over: str | None = None
         self._waiting: list[bytes] = []  # to be sent together …
         self._sending: IDelayedCall | None = None  # … then
         self._sent = float("-inf")  # when questions that may wait were
 
-    def tell(self, number: Command, payload: bytes = b"") -> None:
+    def tell(self, number: Number, payload: bytes = b"") -> None:
         """Send a command that has no answer."""
         if self._over is None:
             self._send(command(number, payload))
 
     def ask(
-        self, number: Command, payload: bytes, kind: type[Kind], *, may_wait: bool = False
+        self, number: Number, payload: bytes, kind: type[Kind], *, may_wait: bool = False
     ) -> Deferred[Kind]:
         """Send a question; the Deferred fires with its answer, or fails with `RelayLost`.
 
@@ -89,7 +91,7 @@ class ControlClient(Protocol):
                 self._patience = self._clock.callLater(self.timeout, self._out_of_patience)
         return answer  # type: ignore[return-value]
 
-    async def demand(self, number: Command, payload: bytes, kind: type[Kind]) -> Kind:
+    async def demand(self, number: Number, payload: bytes, kind: type[Kind]) -> Kind:
         """Ask, and insist on success.
 
         Raises:
