@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from errno import ESTALE
 from pathlib import PurePosixPath
 
@@ -181,11 +180,14 @@ class Files:
 
     def close(self) -> None:
         """Let go of the files and of the chunk."""
-        with ExitStack() as whatever_fails:
-            whatever_fails.callback(self._chunk.release)
-            if self.index_file is not None:
-                whatever_fails.callback(self.index_file.close)
+        try:
             self.data.close()
+        finally:
+            try:
+                if self.index_file is not None:
+                    self.index_file.close()
+            finally:
+                self._chunk.release()
 
     @property
     def _file_name(self) -> str:

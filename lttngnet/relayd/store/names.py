@@ -3,7 +3,9 @@
 Every function returns the name as it may be used, or raises `Refusal`.
 """
 
+from functools import lru_cache
 from pathlib import PurePosixPath
+from re import compile as regex
 
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
@@ -11,7 +13,10 @@ from lttngnet.wire.codec import encode
 
 COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
 PATH_LIMIT = 4095  # bytes; Linux's PATH_MAX less the NUL
+TRACES_KNOWN = 256  # whose paths need not be judged again for each stream
 DEPTH_LIMIT = 128  # folders in a path: all are walked through, whenever one is made or removed
+
+_has_control_character = regex("[\\0-\\x1f\\x7f]").search
 
 
 def component(name: str, what: str) -> str:
@@ -28,6 +33,7 @@ def chunk_name(name: str) -> str:
     return component(name, "chunk name")
 
 
+@lru_cache(TRACES_KNOWN)
 def stream_path(path: str) -> PurePosixPath:
     """Where a trace lies below its chunk; the slash that peers below 2.11 begin it with is dropped."""
     return _relative(path.lstrip("/"), "stream path")
@@ -61,6 +67,6 @@ def _relative(path: str, what: str) -> PurePosixPath:
 def _plain(name: str, what: str) -> str:
     if not name or len(encode(name)) > COMPONENT_LIMIT:
         raise Refusal(Code.INVALID, f"{what} {name[:80]!r} has not 1 to {COMPONENT_LIMIT} bytes")
-    if any(character < " " or character == "\x7f" for character in name):
+    if _has_control_character(name):
         raise Refusal(Code.INVALID, f"{what} {name[:80]!r} has a control character in it")
     return name

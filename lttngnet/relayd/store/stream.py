@@ -1,7 +1,6 @@
 """A stream: its packets come on a data connection, everything else on the control connection."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -319,13 +318,16 @@ class Stream:
         self.is_closed = True
         rotation, self._rotation = self._rotation, None
         files, self._files = self._files, None
-        with ExitStack() as whatever_fails:  # the last one is done first
-            if rotation is not None and rotation.chunk is not None:
-                whatever_fails.callback(rotation.chunk.release)
-            if files is not None:
-                whatever_fails.callback(files.close)
+        try:
             self._gone(self)
             self._rounds.do(self._pairing.close())
+        finally:
+            try:
+                if files is not None:
+                    files.close()
+            finally:
+                if rotation is not None and rotation.chunk is not None:
+                    rotation.chunk.release()
 
     def _files_in(self, chunk: Chunk) -> Files:
         return Files(chunk, self.path, self.name, *self._limits, self._index_minor, self.trail)

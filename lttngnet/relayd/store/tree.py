@@ -8,15 +8,15 @@ while the daemon runs.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from errno import EMFILE, ENFILE
 from pathlib import Path, PurePosixPath
 
 FOLDER_MODE = 0o770  # less the umask, as the genuine relay daemon's
 FILE_MODE = 0o660
 
-_INTO = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_INTO = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _AGAIN = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = _AGAIN | os.O_CREAT | os.O_EXCL
 
@@ -43,61 +43,97 @@ class Tree:
     def make(self, path: PurePosixPath) -> list[PurePosixPath]:
         """Make a folder and those on the way to it; return the ones that were missing, outermost first."""
         made: list[PurePosixPath] = []
-        with self._folder(path, made):
-            return made
+        os.close(self._walk(path.parts, made))
+        return made
 
     def create(self, path: PurePosixPath) -> int:
         """Make an empty file, with the folders on the way to it, and return its descriptor.
 
         A file that had the name before is unlinked: who reads it keeps it.
         """
-        with self._folder(path.parent, []) as folder:
-            self._unlink(path.name, folder)
-            return self._open(path.name, _CREATE, folder)
+        *above, name = path.parts
+        folder = self._walk(above, [])
+        try:
+            try:
+                return self._open(name, _CREATE, folder)
+            except FileExistsError:
+                self._unlink(name, folder)
+                return self._open(name, _CREATE, folder)
+        finally:
+            os.close(folder)
 
     def require(self, path: PurePosixPath) -> None:
         """See that a folder is there."""
-        with self._folder(path):
-            pass
+        os.close(self._walk(path.parts))
 
     def open(self, path: PurePosixPath) -> int:
         """Open a file that is there, and return its descriptor."""
-        with self._folder(path.parent) as folder:
+        folder = self._walk(path.parent.parts)
+        try:
             return self._open(path.name, _AGAIN, folder)
+        finally:
+            os.close(folder)
 
     def rename(self, old: PurePosixPath, new: PurePosixPath) -> None:
         """Move a file or folder; the folders on the way to its new place are made."""
-        with self._folder(old.parent) as source, self._folder(new.parent, []) as target:
-            os.rename(old.name, new.name, src_dir_fd=source, dst_dir_fd=target)
+        source = self._walk(old.parent.parts)
+        try:
+            target = self._walk(new.parent.parts, [])
+            try:
+                os.rename(old.name, new.name, src_dir_fd=source, dst_dir_fd=target)
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
 
     def unlink(self, path: PurePosixPath, names: Iterable[str]) -> None:
         """Remove files of a folder; that one is gone already is no error."""
-        with suppress(FileNotFoundError), self._folder(path) as folder:
-            for name in names:
-                self._unlink(name, folder)
+        with suppress(FileNotFoundError):
+            folder = self._walk(path.parts)
+            try:
+                for name in names:
+                    self._unlink(name, folder)
+            finally:
+                os.close(folder)
 
     def remove_empty(self, path: PurePosixPath) -> None:
         """Remove a folder if nothing is in it; that it is not so, or gone, is no error."""
-        with suppress(OSError), self._folder(path.parent) as folder:
-            os.rmdir(path.name, dir_fd=folder)
+        with suppress(OSError):
+            folder = self._walk(path.parent.parts)
+            try:
+                os.rmdir(path.name, dir_fd=folder)
+            finally:
+                os.close(folder)
 
-    @contextmanager
-    def _folder(self, path: PurePosixPath, made: list[PurePosixPath] | None = None) -> Iterator[int]:
-        """Walk to a folder; where ``made`` is a list, make what is missing and note it there."""
-        if made is not None:
-            self.root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-        here = self._open(self.root, _INTO & ~os.O_NOFOLLOW)
+    def _walk(self, names: Sequence[str], made: list[PurePosixPath] | None = None) -> int:
+        """Walk to a folder, and return a descriptor of it, which the caller closes.
+
+        Where ``made`` is a list, what is missing is made, and noted there.
+        """
         try:
-            for depth, name in enumerate(path.parts, 1):
-                if made is not None:
-                    with suppress(FileExistsError):
-                        os.mkdir(name, FOLDER_MODE, dir_fd=here)
-                        made.append(PurePosixPath(*path.parts[:depth]))
-                above, here = here, self._open(name, _INTO, here)
+            here = self._open(self.root, _INTO & ~os.O_NOFOLLOW)
+        except FileNotFoundError:
+            if made is None:
+                raise
+            self.root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+            here = self._open(self.root, _INTO & ~os.O_NOFOLLOW)
+        try:
+            for depth, name in enumerate(names, 1):
+                above = here
+                try:
+                    here = self._open(name, _INTO, above)
+                except FileNotFoundError:
+                    if made is None:
+                        raise
+                    with suppress(FileExistsError):  # somebody else made it meanwhile
+                        os.mkdir(name, FOLDER_MODE, dir_fd=above)
+                        made.append(PurePosixPath(*names[:depth]))
+                    here = self._open(name, _INTO, above)
                 os.close(above)
-            yield here
-        finally:
-            os.close(here)
+        except BaseException:
+            os.close(above)
+            raise
+        return here
 
     def _open(self, name: str | Path, flags: int, folder: int | None = None) -> int:
         while True:
