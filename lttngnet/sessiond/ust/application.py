@@ -1,6 +1,7 @@
 """An application: what it is, what can be asked of it, and who answers its questions."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from struct import calcsize
 from typing import Protocol
@@ -32,6 +33,8 @@ from lttngnet.wire.ust.registration import HOST
 __all__ = ["Answerer", "Application", "ApplicationFacts", "ApplicationGone", "ApplicationRefused", "Home"]
 
 PATIENCE = 5.0  # seconds that an application has for an answer; LTTng's own default
+OUR_TIME = 0.0005  # seconds that it takes us to ask another
+ALLOWANCE = 0.02  # seconds that it has for each of many answers, on the average
 LIST_LIMIT = 1 << 16  # tracepoints, or fields, that one application can list
 OUR_BITS = 8 * calcsize("P")
 
@@ -126,7 +129,7 @@ class Application:
         self._sessions: set[int] = set()
         self._why: str | None = None
         self._machine = registering(Steps(self._join, self._release, self._leave, self._close))
-        self._exchange = Exchange(command, clock, patience, self.drop)
+        self._exchange = Exchange(command, clock, patience, self.drop, self._leave_out)
         self._answering = Answering(notify, clock, str(self), self._exchange.hold, self._exchange.go_on)
         for connection in self._connections:
             connection.lost = self.drop
@@ -146,6 +149,19 @@ class Application:
     def drop(self, why: str) -> None:
         """Hang up, because of something that it did or did not; it may register anew."""
         self._machine.lost(why)
+
+    def within(self, commands: int, others: int = 0) -> AbstractContextManager[None]:
+        """Let it have no more than its patience, and a little for each command, for all that it is asked now.
+
+        Who takes longer is hung up on: a user waits for what is asked here.
+
+        Args:
+            commands: that it may be asked.
+            others: applications that are asked at the same time: each of them takes some time of ours.
+        """
+        if self._patience is None:
+            return nullcontext()
+        return self._exchange.within(self._patience + commands * (ALLOWANCE + others * OUR_TIME))
 
     # What can be asked.
 
@@ -286,6 +302,10 @@ class Application:
         if not failure.check(ApplicationGone, ApplicationRefused):
             self.log.failure("{who} could not register", failure, who=str(self))
         self.drop(failure.getErrorMessage())
+
+    def _leave_out(self, why: str) -> None:
+        self.log.warn("Not traced any more: {who}: {why}", who=str(self), why=why)
+        self.drop(why)
 
     def _leave(self, why: str) -> None:
         self._why = why

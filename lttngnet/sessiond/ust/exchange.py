@@ -1,7 +1,8 @@
 """Commands of one application: one at a time, each answered in time, or the application is gone."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, fail
@@ -20,14 +21,26 @@ class _Asked:
     answer: "Deferred[tuple[Reply, bytes]]" = field(default_factory=Deferred)
 
 
+@dataclass(eq=False)
+class _Budget:
+    """Seconds that the application may take for all that it is asked in one go, and what is left of them."""
+
+    seconds: float
+    left: float
+
+
 class Exchange:
     """Asks over a command socket.
+
+    An application that takes almost too long for each of many answers would keep its user waiting as often:
+    so what belongs together has a time of its own, see `within`.
 
     Args:
         connection: the socket.
         clock: measures how long an answer takes.
         patience: seconds that the application has for it, None for ever. While it waits for us it has more.
-        over: is told that the application is to be taken for gone, and why.
+        over: is told that the application is to be taken for gone, and why …
+        late: … and this, if the reason is the time that it takes.
     """
 
     def __init__(
@@ -36,16 +49,19 @@ class Exchange:
         clock: IReactorTime,
         patience: float | None,
         over: Callable[[str], None],
+        late: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._clock = clock
         self._patience = patience
         self._over = over
+        self._late = late
         self._buffer = bytearray()
         self._queue: deque[_Asked] = deque()
         self._current: _Asked | None = None
         self._gone: str | None = None
         self._is_held = False
+        self._budgets: list[_Budget] = []
         self._left = 0.0  # seconds of patience, when the clock was last started …
         self._since = 0.0  # … which was then
         self._timer: IDelayedCall | None = None
@@ -65,12 +81,22 @@ class Exchange:
         self._send_next()
         return asked.answer
 
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Take the application for gone if we wait longer for it than this, in all that happens meanwhile."""
+        budget = _Budget(seconds, seconds)
+        self._budgets.append(budget)
+        self._set_timer()
+        try:
+            yield
+        finally:
+            self._budgets.remove(budget)
+            self._set_timer()
+
     def hold(self) -> None:
         """Stop the clock: the application waits for us."""
         self._is_held = True
-        if self._timer is not None:
-            self._left -= self._clock.seconds() - self._since
-            self._stop_timer()
+        self._stop_timer()
 
     def go_on(self) -> None:
         """Let the clock go on: we wait for the application."""
@@ -101,17 +127,37 @@ class Exchange:
     def _start_timer(self) -> None:
         if self._patience is not None and not self._is_held and self._timer is None:
             self._since = self._clock.seconds()
-            self._timer = self._clock.callLater(max(0.0, self._left), self._too_late)
+            left = min([self._left, *(budget.left for budget in self._budgets)])
+            self._timer = self._clock.callLater(max(0.0, left), self._too_late)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._count()
+
+    def _set_timer(self) -> None:
+        """Let the clock go on as long as it may now."""
+        if self._timer is not None:
+            self._stop_timer()
+            self._start_timer()
+
+    def _count(self) -> None:
+        """Note how long we waited."""
+        self._timer = None
+        waited = self._clock.seconds() - self._since
+        self._left -= waited
+        for budget in self._budgets:
+            budget.left -= waited
 
     def _too_late(self) -> None:
-        self._timer = None
         assert self._current is not None
-        self._over(f"it did not answer {self._current.request.command.name} in {self._patience:g} s")
+        slowest = min(self._budgets, key=lambda budget: budget.left, default=None)
+        in_all = slowest is not None and slowest.left < self._left
+        self._count()
+        if slowest is not None and in_all:
+            self._late(f"it needed more than {slowest.seconds:.1f} s for all that it was asked")
+        else:
+            self._late(f"it did not answer {self._current.request.command.name} in {self._patience:g} s")
 
     def _heard(self, data: bytes) -> None:
         asked = self._current

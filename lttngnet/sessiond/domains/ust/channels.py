@@ -70,6 +70,10 @@ class Channel:
             return tuple(self.rules), self._before + len(self._news)
         return self._news[since - self._before :], self._before + len(self._news)
 
+    def count(self, since: int) -> int:
+        """Return how many those are."""
+        return len(self.rules) if since < self._before else self._before + len(self._news) - since
+
     def describe(self) -> dict[str, Any]:
         """Return it in the words of ``enable-channel`` and ``enable-event``; ``lent``: by `Channels.lend`."""
         limits = {name: getattr(self.attributes, name) for name in Attributes.__slots__}

@@ -221,7 +221,7 @@ class UstDomain:
             self._members[application] = Member(self._session, application)
         wanted = self._is_active and self._trackers.includes(application.facts)
         try:
-            await self._members[application].follow(self._traces, wanted)
+            await self._members[application].follow(self._traces, wanted, len(self._applications))
         except CommandError as problem:
             self.log.warn(
                 "Process {pid} ({name}) is not traced in session {session}: {problem}",

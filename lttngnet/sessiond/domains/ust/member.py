@@ -19,6 +19,8 @@ from lttngnet.sessiond.ust.application import Application, ApplicationGone, Appl
 from lttngnet.wire.ust.fields import EnumEntry, Field
 from lttngnet.wire.ust.questions import ChannelAnswer, EventQuestion
 
+_OF_RULE, _OF_SESSION = 4, 4  # commands at most
+
 
 @dataclass
 class _Event:
@@ -66,7 +68,7 @@ class Member:
         """Whether it was told to record."""
         return self._is_recording
 
-    def follow(self, traces: Traces, wanted: bool) -> Deferred[None]:
+    def follow(self, traces: Traces, wanted: bool, others: int = 0) -> Deferred[None]:
         """Let the application record what the session wants now, or nothing at all.
 
         Returns when it does so, or when it turned out that it won't.
@@ -74,11 +76,12 @@ class Member:
         Args:
             traces: of the session.
             wanted: whether it is to record.
+            others: how many applications are asked at the same time.
 
         Raises (in the Deferred):
             CommandError: its buffers cannot be had.
         """
-        return self._turn.run(lambda: Deferred.fromCoroutine(self._follow(traces, wanted)))
+        return self._turn.run(lambda: Deferred.fromCoroutine(self._follow(traces, wanted, others)))
 
     def leave(self) -> Deferred[None]:
         """Let the application release all that belongs to the session."""
@@ -90,7 +93,8 @@ class Member:
         async def regenerate() -> None:
             if self._is_recording and self._session is not None:
                 try:
-                    await self.application.regenerate_statedump(self._session)
+                    with self.application.within(1):
+                        await self.application.regenerate_statedump(self._session)
                 except ApplicationRefused as refusal:
                     self._warn(str(refusal))
                 except ApplicationGone:
@@ -112,26 +116,38 @@ class Member:
         """See `Answerer`."""
         return await self._of_trace().describe(lambda registry: registry.enum(name, entries))
 
-    async def _follow(self, traces: Traces, wanted: bool) -> None:
+    async def _follow(self, traces: Traces, wanted: bool, others: int) -> None:
         if self._is_spoilt or self.application.is_gone:
             return
         try:
-            if wanted and self._session is None:
-                trace = await traces.of(self.application)
-                try:
-                    await self._join(trace)
-                finally:
-                    traces.given(self.application)
-            for sent in self._sent:
-                await self._update(sent)
-            if self._session is not None and wanted != self._is_recording:
-                await self._record(self._session, wanted)
+            trace = await traces.of(self.application) if wanted and self._session is None else None
+            with self.application.within(self._orders(trace), others):
+                if trace is not None:
+                    try:
+                        await self._join(trace)
+                    finally:
+                        traces.given(self.application)
+                for sent in self._sent:
+                    await self._update(sent)
+                if self._session is not None and wanted != self._is_recording:
+                    await self._record(self._session, wanted)
         except ApplicationGone:
             pass  # it is logged where that was noticed
         except (ApplicationRefused, WireError) as problem:
             self._is_spoilt = True
             self._warn(f"it is not traced: {problem}")
             await self._leave()
+
+    def _orders(self, trace: Trace | None) -> int:
+        """Return how many commands it may need, to take part in a trace, or to be brought in line."""
+        if trace is None:
+            rules = sum(sent.channel.count(sent.known) for sent in self._sent)
+            return _OF_SESSION + len(self._sent) + _OF_RULE * rules
+        of_channels = (
+            2 + len(each.streams) + len(each.channel.contexts) + _OF_RULE * len(each.channel.rules)
+            for each in trace.buffers
+        )
+        return _OF_SESSION + sum(of_channels)
 
     async def _join(self, trace: Trace) -> None:
         self._trace = trace
@@ -201,7 +217,8 @@ class Member:
         if session is None or self.application.is_gone:
             return
         events = [event.handle for each in sent for event in each.events.values() if event is not None]
-        with suppress(ApplicationGone):
+        orders = _OF_SESSION + len(events) + len(sent)
+        with suppress(ApplicationGone), self.application.within(orders):
             if self._is_recording:
                 self._is_recording = False
                 await self._try_to_stop(session)

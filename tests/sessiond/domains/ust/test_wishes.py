@@ -315,11 +315,13 @@ class ChannelsTests(Case):
         (channel,) = self.channels
         rules, known = channel.news(0)
         self.assertEqual([rule.name for rule in rules], ["a", "b"])
-        self.assertEqual(channel.news(known), ([], known))
+        self.assertEqual((channel.news(known), channel.count(known)), (([], known), 0))
         for _ in range(1000):
             self.channels.disable_rules("c", ["b"])
             self.channels.enable_rules("c", ["b"], {})
+            count = channel.count(known)
             rules, known = channel.news(known)
+            self.assertEqual(count, len(rules))
             self.assertEqual({rule.name for rule in rules} - {"a"}, {"b"})
         self.assertLess(len(channel._news), 100)
         self.assertEqual({rule.name for rule in channel.news(0)[0]}, {"a", "b"})
