@@ -45,7 +45,7 @@ def client_endpoint(destination: Destination, timeout: int = TIMEOUT) -> str:
 
 def _check_tcp(destination: Destination) -> None:
     if destination.protocol is Protocol.UDP:
-        raise UriError(f"{destination}: data over UDP is not supported yet")
+        raise UriError(f"{destination}: over UDP there are no connections")
     if destination.protocol is Protocol.PATH:
         raise UriError(f"{destination} is a file, which has no connections")
 

@@ -67,4 +67,4 @@ class ClientTests(SynchronousTestCase):
             self.assertRaises(UriError, endpoint, MemoryReactorClock(), destination(text))
         self.assertRaises(UriError, client_endpoint, parse_listener("tcp://127.0.0.1:0"))
         problem = self.assertRaises(UriError, client_endpoint, destination("udp://127.0.0.1:1"))
-        self.assertIn("data over UDP is not supported yet", str(problem))
+        self.assertIn("over UDP there are no connections", str(problem))

@@ -180,12 +180,19 @@ V4, V6 = st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
 STREAMS = st.sampled_from([(Protocol.TCP, CONTROL), (Protocol.TCP, DATA), (Protocol.UDP, DATA)])
 
 
+def without_query(subdir: str) -> str:
+    """Leave out the character that has a meaning with UDP, and what it may leave."""
+    return subdir.replace("?", "x")
+
+
 def networks(addresses: bool, names: bool) -> st.SearchStrategy[Destination]:
     """Network destinations of both families."""
     places = [st.tuples(st.just(Family.IPV4), V4), st.tuples(st.just(Family.IPV6), V6)] if addresses else []
     places += [st.tuples(st.just(Family.IPV4), NAMES)] if names else []
     return st.builds(
-        lambda how, place, port, subdir: Destination(how[0], *place, port, subdir, how[1]),
+        lambda how, place, port, subdir: Destination(
+            how[0], *place, port, subdir if how[0] is Protocol.TCP else without_query(subdir), how[1]
+        ),
         *(STREAMS, st.one_of(places), PORTS, texts()),
     )
 
@@ -221,8 +228,32 @@ class TextTests(Refusals):
         self.assertEqual([each.stream for each in parse("tcp://h")], [CONTROL])
         self.assertEqual([each.stream for each in parse("tcp://h", DATA)], [DATA])
         self.assertEqual([each.stream for each in parse("udp://h")], [DATA])
+        self.assertEqual(parse("tcp://h/a?reliable=1")[0].subdir, "a?reliable=1")
         for text, role in ("net://h", DATA), ("file:///x", DATA), ("udp://h", CONTROL):
             self.refused(parse, text, role)
+
+    def test_what_is_lost_is_sent_again(self):
+        for text, written in {
+            "udp://h?reliable=1": "udp://h/?reliable=1",
+            "udp6://[::1]:7/a/b?reliable=1": "udp6://[::1]:7/a/b?reliable=1",
+            "udp://h:7/?reliable=0": "udp://h:7/",
+        }.items():
+            (data,) = parse(text)
+            self.assertEqual((str(data), data.repeats), (written, written.endswith("1")))
+            self.assertEqual(parse(written), [data])
+        for text in (
+            "udp://h?reliable",
+            "udp://h?reliable=2",
+            "udp://h/a?x=1",
+            "udp://h?reliable=1?reliable=1",
+        ):
+            self.assertRaises(UriError, parse, text)
+        self.assertRaises(UriError, parse_listener, "udp://0.0.0.0?reliable=1")
+        self.assertRaises(UriError, RFC.pack, parse("udp://127.0.0.1:7?reliable=1")[0])
+        self.assertRaises(UriError, Destination, Protocol.TCP, Family.IPV4, "h", repeats=True)
+        output = parse_pair("tcp://h", "udp://h?reliable=1", CWD)
+        self.assertEqual(str(output), "tcp4://h:5342/ [data: udp://h:5343/?reliable=1]")
+        self.assertEqual(Output.from_dict(output.to_dict()), output)
 
     def test_equal(self):
         self.assertEqual(parse("net://localhost"), parse("net4://127.1"))

@@ -41,7 +41,7 @@ _data_uri = click.option(
     "--data-url",
     "data",
     metavar="[HOP,]URI",
-    help="Where data goes: tcp://HOST[:PORT]. udp:// is understood and not supported yet.",
+    help="Where data goes: tcp://HOST[:PORT], or udp://HOST[:PORT][?reliable=1] to a relay daemon of ours.",
 )
 
 _DIGITS = 20  # of 64 bits

@@ -14,13 +14,14 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import IReactorCore, IReactorSocket, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorCore, IReactorSocket, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from lttngnet.consumer.carrier import Carrier
 from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.datagrams import DatagramPath, Terms
 from lttngnet.consumer.directory import DirectorySink
 from lttngnet.consumer.outgoing import Outgoing
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
@@ -76,10 +77,7 @@ class Consumer(amp.Channel):
         clock: IReactorTime = self._reactor
         valve = self._carrier.route.valve()
         sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: self._sink_lost(sink, why))
-        client, path = ControlClient(clock, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
-        adopt(self._reactor, control, client)
-        Outgoing(socket.socket(fileno=data), path, self._reactor)
-        sink.connect(client, path, valve)
+        self._connect(sink, control, data, valve)
         return {"problem": await self._carrier.use(sink, valve, live=sink.session.live / 1e6)}
 
     @amp.answers(amp.UseDirectory)
@@ -98,10 +96,7 @@ class Consumer(amp.Channel):
         """See `amp.SnapshotToRelay`."""
         clock: IReactorTime = self._reactor
         sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: None)
-        client, path = ControlClient(clock, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
-        adopt(self._reactor, control, client)
-        Outgoing(socket.socket(fileno=data), path, self._reactor)
-        sink.connect(client, path, None)
+        self._connect(sink, control, data, None)
         await self._carrier.snapshot(sink)
 
     @amp.answers(amp.SnapshotToFolder)
@@ -184,6 +179,19 @@ class Consumer(amp.Channel):
         last = Deferred.fromCoroutine(self._carrier.finish())
         last.addErrback(lambda failure: self.log.warn("{why}", why=failure.getErrorMessage()))
         last.addBoth(lambda _: self._stop())
+
+    def _connect(self, sink: RelaySink, control: int, data: int, producer: IPushProducer | None) -> None:
+        """Let a sink have its connections, whose sockets were passed to us."""
+        client = ControlClient(self._reactor, ANSWER_TIMEOUT, sink.lose)
+        adopt(self._reactor, control, client)
+        door = socket.socket(fileno=data)
+        if sink.session.datagrams is None:
+            path = DataPath(sink.lose)
+            Outgoing(door, path, self._reactor)
+            sink.connect(client, path, producer)
+        else:
+            terms = Terms(**sink.session.datagrams)
+            sink.connect(client, DatagramPath(self._reactor, door, terms, client, sink.lose), producer)
 
     def _take_precedence(self) -> None:
         """Run before what is traced: where that has every CPU busy, its buffers overflow else."""

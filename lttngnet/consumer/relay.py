@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
@@ -13,6 +14,7 @@ from zope.interface import implementer
 from lttngnet.consumer import chunks
 from lttngnet.consumer.chunks import Chunks
 from lttngnet.consumer.control import ControlClient, how_it_ended
+from lttngnet.consumer.datagrams import DatagramPath
 from lttngnet.consumer.outgoing import Lent, Outgoing
 from lttngnet.ctf.packet import UNLIMITED, Limit, Packet, Silence
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
@@ -57,6 +59,8 @@ class RelaySession:
         clears: whether the relay daemon deletes what was recorded when it is asked to.
         snapshot: name of the one that the session is for, if it is for one. Snapshots have no indexes.
         chunk: number of the first chunk.
+        datagrams: what was agreed on where data goes over UDP: the fields of
+            `lttngnet.consumer.datagrams.Terms`.
     """
 
     minor: int
@@ -67,6 +71,7 @@ class RelaySession:
     clears: bool = False
     snapshot: str = ""
     chunk: int = 0
+    datagrams: dict[str, Any] | None = None
 
 
 @dataclass
@@ -153,7 +158,7 @@ class RelaySink:
     """
 
     control: ControlClient
-    data: DataPath
+    data: DataPath | DatagramPath
 
     def __init__(
         self,
@@ -172,7 +177,9 @@ class RelaySink:
         self._all_answered: Deferred[None] | None = None
         self._lost: str | None = None
 
-    def connect(self, control: ControlClient, data: DataPath, producer: IPushProducer | None) -> None:
+    def connect(
+        self, control: ControlClient, data: DataPath | DatagramPath, producer: IPushProducer | None
+    ) -> None:
         """Take the two connections over which to send; the producer is paused while the relay is slow."""
         control.minor = self.session.minor
         control.on_lost = self.lose
@@ -279,7 +286,7 @@ class RelaySink:
         self._send_index(SendIndex(known.handle, last, 0, 0, 0, silence.until, 0, silence.stream_class, 0, 0))
 
     def _send_index(self, index: SendIndex) -> None:
-        if self.session.snapshot:
+        if self.session.snapshot and self.session.datagrams is None:
             return
         self._unanswered += 1
         packed = index.pack(self.session.minor)

@@ -74,6 +74,7 @@ class Destination:
         stream: what is carried.
         utype: last destination, or hop on the way.
         path: absolute, for PATH alone.
+        repeats: whether what is lost on the way is sent again, for UDP alone: ``?reliable=1``.
 
     Raises:
         UriError: the fields name no destination.
@@ -87,6 +88,7 @@ class Destination:
     stream: StreamType = StreamType.CONTROL
     utype: UriType = UriType.DESTINATION
     path: str = ""
+    repeats: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol is Protocol.PATH:
@@ -100,7 +102,8 @@ class Destination:
             return f"file://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
-        return f"{_SCHEMES[self.protocol, self.family]}://{host}{port}/{self.subdir}"
+        query = "?reliable=1" if self.repeats else ""
+        return f"{_SCHEMES[self.protocol, self.family]}://{host}{port}/{self.subdir}{query}"
 
     @property
     def is_name(self) -> bool:
@@ -112,7 +115,7 @@ class Destination:
         return _comparable(self.host) == _comparable(other.host)
 
     def _check_path(self) -> None:
-        if self.family or self.host or self.port is not None or self.subdir:
+        if self.family or self.host or self.port is not None or self.subdir or self.repeats:
             raise UriError("a path has no address, no port and no subdir")
         if self.stream is not StreamType.CONTROL or self.utype is not UriType.DESTINATION:
             raise UriError("a path stands by itself: it is neither for data alone nor a hop")
@@ -129,6 +132,10 @@ class Destination:
             raise UriError(f"the port {self.port} is not between 1 and 65535")
         if self.protocol is Protocol.UDP and self.stream is not StreamType.DATA:
             raise UriError("UDP carries data only: control goes over TCP")
+        if self.repeats and self.protocol is not Protocol.UDP:
+            raise UriError("only what goes over UDP is sent again")
+        if self.protocol is Protocol.UDP and "?" in self.subdir:
+            raise UriError(f"the subdir {self.subdir!r} has a '?', which has a meaning with UDP")
         if self.subdir.startswith("/"):
             raise UriError(f"the subdir {self.subdir!r} is absolute")
         _check_file_name("subdir", self.subdir)

@@ -66,8 +66,10 @@ class Layout:
 
         Raises:
             UriError: the struct has no place for it: a host name in lttng-tools' layouts, the name of an IPv6
-                address in the RFC's, the port 0 of a listener in any.
+                address in the RFC's, the port 0 of a listener and ``?reliable=1`` in any.
         """
+        if destination.repeats:
+            raise UriError(f"{destination}: struct lttng_uri has no place for ?reliable=1")
         if destination.port == 0:
             raise UriError(f"{destination}: struct lttng_uri takes port 0 for no port at all")
         return self.struct.pack(

@@ -4,7 +4,7 @@
 
     net-uri  = ("net" / "net4" / "net6") "://" host [":" [port] [":" [port]]] ["/" subdir]
     tcp-uri  = ("tcp" / "tcp4" / "tcp6") "://" host [":" [port]] ["/" subdir]
-    udp-uri  = ("udp" / "udp6") "://" host [":" [port]] ["/" subdir]        ; RFC only
+    udp-uri  = ("udp" / "udp6") "://" host [":" [port]] ["/" subdir] ["?reliable=" ("0" / "1")]  ; RFC only
     file-uri = "file://" path                                               ; the path is absolute
     host     = "[" address "]" / IPv4 address / host name                   ; IPv6 always in brackets
     port     = 1..65535 in decimal digits                                   ; empty: the default
@@ -12,6 +12,7 @@
     hops     = uri *("," uri)                                               ; the last one is the destination
 
 A scheme may be in either case. ``net`` names two destinations: its ports are for control and for data.
+``?`` is a character as any other, except with ``udp``.
 """
 
 import re
@@ -117,7 +118,7 @@ def parse_listener(text: str) -> Destination:
     destination, *more = _explained(text, None, lowest_port=0)
     if more:
         raise UriError(f"{text!r} names two places to listen at, and one is wanted: tcp:// or tcp6://")
-    if destination.subdir:
+    if destination.subdir or destination.repeats:
         raise UriError(f"{text!r}: a place to listen at has no subdir")
     return destination
 
@@ -167,6 +168,7 @@ def _network(known: _Scheme, rest: str, role: StreamType | None, lowest_port: in
         raise UriError("UDP carries data only: control goes over TCP")
     first = known.streams[0] if role is None else role
     streams = known.streams if known.both else (first,)
+    rest, repeats = _query(rest) if known.protocol is Protocol.UDP else (rest, False)
     authority, _, subdir = rest.partition("/")
     host, ports = _split(authority)
     if len(ports) > len(streams):
@@ -174,9 +176,17 @@ def _network(known: _Scheme, rest: str, role: StreamType | None, lowest_port: in
     host = normal_host(host, known.family)
     numbers = [_port(port, lowest_port) for port in ports]
     return [
-        Destination(known.protocol, known.family, host, port, folder or "", stream)
+        Destination(known.protocol, known.family, host, port, folder or "", stream, repeats=repeats)
         for stream, port, folder in zip_longest(streams, numbers, [subdir])
     ]
+
+
+def _query(rest: str) -> tuple[str, bool]:
+    """Split what ``?reliable=1`` says from what stands before it."""
+    rest, mark, query = rest.partition("?")
+    if mark and query not in ("reliable=0", "reliable=1"):
+        raise UriError(f"{query!r} is neither 'reliable=1' nor 'reliable=0'")
+    return rest, query == "reliable=1"
 
 
 def _split(authority: str) -> tuple[str, list[str]]:
