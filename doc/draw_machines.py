@@ -18,6 +18,7 @@ FOLDER = Path(__file__).with_name("machines")
 MACHINES = {
     "link": "lttngnet.sessiond.link:link_machine:Link",
     "lifecycle": "lttngnet.sessiond.lifecycle:lifecycle_machine:Lifecycle",
+    "routing": "lttngnet.consumer.routing:routing_machine:Routing",
     "relay_control": "lttngnet.relayd.handshake:relay_control:RelayControl",
     "live_viewer": "lttngnet.relayd.viewer:live_viewer:LiveViewer",
     "application": "lttngnet.sessiond.ust.handshake:registering:Registering",

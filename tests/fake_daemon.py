@@ -15,6 +15,7 @@ def facts(name="session1", **changes):
         "state": "created",
         "muted": False,
         "output": "file:///traces/",
+        "template": "",
         "warnings": [],
         "network": False,
         "live": 0,
@@ -25,7 +26,7 @@ def facts(name="session1", **changes):
         "problem": "",
         "consumer": None,
         "domains": [],
-        "facts": {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0},
+        "facts": dict.fromkeys(("events", "packets", "bytes", "discarded", "lost", "spooled", "dropped"), 0),
     } | changes
 
 
@@ -40,6 +41,7 @@ class Memory:
         gone: whether to hang up on every question.
         events: what `ListEvents` answers.
         path: what `Rotate` answers.
+        warning: what `EnableConsumer` warns of.
         outputs: what `ListSnapshotOutputs` answers.
     """
 
@@ -51,6 +53,7 @@ class Memory:
         self.gone = False
         self.events = []
         self.path = "/traces/archives/0"
+        self.warning = ""
         self.outputs = [{"id": 2, "name": "two", "output": "file:///two/"}]
 
 
@@ -90,7 +93,7 @@ class FakeDaemon(amp.AMP):
     @answers(wire.EnableConsumer)
     async def enable_consumer(self, session):
         self.note("EnableConsumer", session=session)
-        return {"output": "host/session1-20261122-150000"}
+        return {"output": "host/session1-20261122-150000", "warning": self.memory.warning}
 
     @answers(wire.DisableConsumer)
     async def disable_consumer(self, session, hold):

@@ -50,12 +50,17 @@ def enable_consumer(
     URI names the destination and enables it at once: net://HOST[:CONTROL-PORT[:DATA-PORT]], tcp://,
     tcp6://, file:///PATH, or a path. -U, -C and -D only set the destination; -e, or this command without
     any URI, then enables it. Control and data must both be established, or nothing is changed.
+
+    While tracing is active the trace changes over without a gap: what is recorded from now on goes to the new
+    destination, with all that describes it; what was recorded before stays where it went, a trace of its own.
+    A consumer that was disabled goes on.
     """
     settings = _settings(uri, both, control, data)
     name = terminal.session(name)
     enable = enable or uri is not None or not settings
 
     said: list[str] = []
+    warnings: list[str] = []
 
     async def conversation(daemon: "Daemon") -> tuple[str, str]:
         session = daemon.handle(name)
@@ -65,6 +70,7 @@ def enable_consumer(
             said.extend(f"{line} set for session {name}." for line in lines)
         if enable:
             path = await session.enable_consumer()
+            warnings.extend(daemon.warnings)
             said.extend(["Consumer enabled successfully", f"The trace goes to {path}"])
         else:
             said.append("Not enabled yet: `lttngnet enable-consumer` does it.")
@@ -77,6 +83,7 @@ def enable_consumer(
     finally:  # also what was done before it failed
         if said and not as_json:
             terminal.say("\n".join(said))
+        terminal.warn(*warnings)
     if as_json:
         terminal.show_json({"name": name, "output": template, "enabled": enable, "path": path})
 

@@ -38,6 +38,8 @@ def worries(facts: Facts) -> list[str]:
         found.append(f"{plural(lost, 'event')} of session {facts['name']} had no room and were discarded")
     if lost := facts["facts"]["lost"]:
         found.append(f"newer packets have overwritten {plural(lost, 'packet')} of session {facts['name']}")
+    if lost := facts["facts"]["dropped"]:
+        found.append(f"{plural(lost, 'packet')} of session {facts['name']} could not be handed on: lost")
     return found
 
 
@@ -57,9 +59,15 @@ def details(facts: Facts) -> Iterator[str]:
         yield f"    Live: sent every {facts['live']} us"
     if rotation := _rotation(facts):
         yield f"    Rotated: {rotation}"
+    if facts["template"]:
+        yield f"    When enabled: {facts['template']}"
     if facts["consumer"] is not None:
         yield f"    Consumer: process {facts['consumer']}"
     yield f"    {recorded(facts)}"
+    if facts["facts"]["spooled"]:
+        yield f"    Kept, to be handed on later: {size(facts['facts']['spooled'])}"
+    if facts["facts"]["dropped"]:
+        yield f"    Lost packets: {facts['facts']['dropped']}"
     if facts["problem"]:
         yield f"    Problem: {facts['problem']}"
     for domain in facts["domains"]:

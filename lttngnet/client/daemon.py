@@ -36,6 +36,8 @@ class Session:
     async def set_consumer_uri(self, uri: str | Output) -> str:
         """Set the consumer template, or a half of it (RFC, "Client API integration").
 
+        It is in force when the consumer is enabled; but a network consumer is freed unless tracing is active.
+
         Args:
             uri: text is read by `lttngnet.uri.parse_argument`, in the working directory of this process.
 
@@ -43,13 +45,16 @@ class Session:
             The whole template as text.
 
         Raises:
-            CommandError: the URI is wrong (INVALID), or the session is active (TRACE_ALREADY_STARTED).
+            CommandError: the URI is wrong (INVALID).
         """
         output = output_of(uri) if isinstance(uri, str) else uri
         return str((await self._ask(wire.SetConsumerUri, output=output.to_dict()))["output"])
 
     async def enable_consumer(self) -> str:
         """Establish the network session, or open the local folder, and have a consumer ready for it (RFC).
+
+        Where tracing is active, the trace goes on there without a gap. A consumer that was disabled goes on.
+        What could not be delivered to where the trace went before is told in `Daemon.warnings`.
 
         Returns:
             Where the trace goes: ``HOST/SESSION-DATE`` below the relay daemon's folder, or a local path.
@@ -58,7 +63,10 @@ class Session:
             CommandError: half of the URI is missing (URL_CTRL_MISS, URL_DATA_MISS), or the relay daemon
                 cannot be reached or refuses: then everything is as it was before.
         """
-        return str((await self._ask(wire.EnableConsumer))["output"])
+        answer = await self._ask(wire.EnableConsumer)
+        if answer["warning"]:
+            self._daemon.warnings.append(answer["warning"])
+        return str(answer["output"])
 
     async def disable_consumer(self, hold: bool = False) -> None:
         """Let the consumer stop consuming, but still exist; `enable_consumer` enables it again (RFC).
@@ -191,9 +199,14 @@ class Session:
 
 
 class Daemon:
-    """A connection to a session daemon."""
+    """A connection to a session daemon.
+
+    Attributes:
+        warnings: sentences about what was done, though not all of it went well.
+    """
 
     def __init__(self, channel: amp.AMP) -> None:
+        self.warnings: list[str] = []
         self._channel = channel
 
     async def version(self) -> Facts:

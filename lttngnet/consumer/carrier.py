@@ -265,7 +265,7 @@ class Carrier:
         closing = Deferred[None]()
         self._partings.append(closing)
         Deferred.fromCoroutine(close()).chainDeferred(closing)
-        patience = deferLater(self._clock, PARTING)
+        patience: Deferred[None] = deferLater(self._clock, PARTING)
         await DeferredList([closing, patience], fireOnOneCallback=True, consumeErrors=True)
         if not closing.called:
             return "what was recorded before is still on its way to where it went"

@@ -16,6 +16,9 @@ class Lifecycle(Protocol):
     def prepare(self) -> None:
         """A consumer template was set, or changed."""
 
+    def propose(self) -> None:
+        """A consumer template was set, or changed, beside the consumer, which goes on."""
+
     def enable(self) -> None:
         """Have a consumer ready for the template."""
 
@@ -24,6 +27,12 @@ class Lifecycle(Protocol):
 
     def refused(self) -> None:
         """It could not be had; the template stays."""
+
+    def switch(self) -> None:
+        """Have the consumer go over to what the template says, whatever else is done meanwhile."""
+
+    def switched(self) -> None:
+        """It has; where it has not, nothing has changed."""
 
     def mute(self) -> None:
         """The consumer stops consuming."""
@@ -59,10 +68,12 @@ class Memory:
 
     Attributes:
         muted: the consumer is disabled: it exists and consumes nothing.
+        proposed: there is a template that the consumer was not made of.
         problem: why the consumer was lost, empty if it was not.
     """
 
     muted: bool = False
+    proposed: bool = False
     problem: str = ""
 
 
@@ -90,9 +101,12 @@ starting.upon(Lifecycle.stopped).to(stopped).returns(None)
 active.upon(Lifecycle.stop).to(stopping).returns(None)
 stopping.upon(Lifecycle.stopped).to(stopped).returns(None)
 
+for with_consumer in (enabled, active, stopped):
+    with_consumer.upon(Lifecycle.switch).loop().returns(None)
+
 for at_rest in (enabled, stopped):
     at_rest.upon(Lifecycle.start).to(starting).returns(None)
-    # The RFC: a URI set on a session that has a consumer frees that one and makes a new template.
+    # The RFC: a URI set on a session that has a network consumer frees that one and makes a new template.
     at_rest.upon(Lifecycle.prepare).to(prepared).returns(None)
 lost.upon(Lifecycle.prepare).to(prepared).returns(None)
 
@@ -104,7 +118,24 @@ lost.upon(Lifecycle.enable).to(enabling).returns(None)
 def forget(lifecycle: Lifecycle, memory: Memory) -> None:
     """A new consumer starts with a clean slate."""
     memory.muted = False
+    memory.proposed = False
     memory.problem = ""
+
+
+@enabled.upon(Lifecycle.propose).loop()
+@active.upon(Lifecycle.propose).loop()
+@stopped.upon(Lifecycle.propose).loop()
+def propose(lifecycle: Lifecycle, memory: Memory) -> None:
+    """The old output stays in force until the consumer is enabled."""
+    memory.proposed = True
+
+
+@enabled.upon(Lifecycle.switched).loop()
+@active.upon(Lifecycle.switched).loop()
+@stopped.upon(Lifecycle.switched).loop()
+def switched(lifecycle: Lifecycle, memory: Memory) -> None:
+    """The consumer is that of the template now."""
+    memory.proposed = False
 
 
 @enabled.upon(Lifecycle.mute).loop()
@@ -135,7 +166,13 @@ def remember(lifecycle: Lifecycle, memory: Memory, why: str) -> None:
 
 
 # What was under way when the consumer was lost ends later, and changes nothing any more.
-for outcome in (Lifecycle.enabled, Lifecycle.refused, Lifecycle.started, Lifecycle.stopped):
+for outcome in (
+    Lifecycle.enabled,
+    Lifecycle.refused,
+    Lifecycle.switched,
+    Lifecycle.started,
+    Lifecycle.stopped,
+):
     lost.upon(outcome).loop().returns(None)
     destroyed.upon(outcome).loop().returns(None)
 

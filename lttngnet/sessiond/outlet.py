@@ -44,7 +44,8 @@ class Outlet:
     """The way out of a session: one consumer after the other, each with a trace of its own.
 
     Attributes:
-        template: what the next consumer is made of; the present one was made of it if it was not set since.
+        template: what is enabled next; it is in force already if it was not set since.
+        present: what is in force.
         path: where the present trace lies: relative to the relay daemon's output folder, or a local folder.
         consumer: the present one, or None.
         facts: its counters, or those of the last one, as they were told last.
@@ -63,7 +64,7 @@ class Outlet:
     ) -> None:
         self.live = live
         self._is_for_snapshots = snapshot
-        self.template = Output()
+        self.template = self.present = Output()
         self.path = ""
         self.consumer: ConsumerProcess | None = None
         self.facts = dict(NOTHING)
@@ -115,6 +116,26 @@ class Outlet:
         except BaseException:
             self.drop()
             raise
+        self.present = self.template
+
+    async def switch(self) -> str:
+        """Have the consumer process, which goes on, carry to where the template says.
+
+        Returns:
+            What did not arrive where the trace went before, in a sentence, or empty.
+
+        Raises:
+            CommandError: that cannot be had; everything is as it was before.
+        """
+        assert self.consumer is not None
+        if self.template.is_network:
+            link = await self._surroundings.establish(self.template, self._relay_session())
+            path, problem = link.session.path, await self.consumer.connect(link)
+        else:
+            assert self.template.path is not None
+            path, problem = self.template.path, await self.consumer.use_directory(self.template.path)
+        self.path, self.present = path, self.template
+        return problem
 
     async def close(self) -> None:
         """Close the trace of the consumer, if there is one, and let its process end.

@@ -76,7 +76,8 @@ class ClientChannel(amp.Channel):
     @amp.answers(amp.EnableConsumer)
     async def enable_consumer(self, session: str) -> dict[str, Any]:
         """See `amp.EnableConsumer`."""
-        return {"output": await self._sessions.get(session).enable_consumer()}
+        output, warning = await self._sessions.get(session).enable_consumer()
+        return {"output": output, "warning": warning}
 
     @amp.answers(amp.DisableConsumer)
     async def disable_consumer(self, session: str, hold: bool | None = None) -> None:

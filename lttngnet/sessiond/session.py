@@ -91,48 +91,61 @@ class Session:
 
     @property
     def output(self) -> str:
-        """Where the trace is to go, as text."""
-        return "" if self._life.name() == "created" else str(self._outlet.template)
+        """Where the trace goes, or is to go, as text."""
+        if self._life.name() == "created":
+            return ""
+        return str(self._outlet.template if self._outlet.consumer is None else self._outlet.present)
 
     @in_turn
     async def set_consumer_uri(self, output: Output) -> str:
         """Set the consumer template, or the half of it that ``output`` has; return all of it as text.
 
-        A consumer that the session has is freed: its trace is closed (RFC, "Client API integration").
+        The output that is in force stays so until `enable_consumer`. But a network consumer whose session is
+        not active is freed: its trace is closed (RFC, "Client API integration").
 
         Raises:
-            CommandError: tracing is active; the halves do not go together.
+            CommandError: the halves do not go together; the session is for snapshots, and active.
         """
-        is_template = self._life.name() == "prepared"
+        outlet, state = self._outlet, self._life.name()
+        is_template = state == "prepared" or self._memory.proposed
         try:
-            template = self._outlet.template.updated(output) if is_template else output
+            template = outlet.template.updated(output) if is_template else output
         except ValueError as problem:
             raise CommandError(Code.INVALID, str(problem)) from None
         self._check_live(template)
-        self._ask(self._life.prepare)
-        await self._recording.detach()
-        await self._outlet.close()
-        self._outlet.template = template
+        stays = outlet.consumer is not None and (state == "active" or not outlet.present.is_network)
+        if stays and self._snapshots is None:
+            self._ask(self._life.propose)
+        else:
+            self._ask(self._life.prepare)
+            await self._recording.detach()
+            await outlet.close()
+        outlet.template = template
         return str(template)
 
     @in_turn
-    async def enable_consumer(self) -> str:
+    async def enable_consumer(self) -> tuple[str, str]:
         """Have a consumer ready for the template: the network session is established, or the folder made.
 
-        On a session whose consumer was disabled, let it go on.
+        A session that has a consumer changes to the template without a gap. Where there is no new template,
+        a consumer that was disabled goes on.
 
         Returns:
-            where the trace goes: on the relay daemon, or a local path.
+            Where the trace goes: on the relay daemon, or a local path. And what the user is to be warned of.
 
         Raises:
-            CommandError: half of the template is missing, or nothing could be established.
+            CommandError: half of the template is missing, or nothing could be established; then all is as
+                it was before.
         """
+        warning = ""
+        if self._memory.proposed and self._outlet.consumer is not None:
+            warning = await self._switch()
+        elif not self._memory.muted:
+            await self._enable()
         if self._memory.muted:
             self._ask(self._life.unmute)
             await self._consumer().unmute()
-        else:
-            await self._enable()
-        return self._outlet.path
+        return self._outlet.path, warning
 
     @in_turn
     async def disable_consumer(self, hold: bool = False) -> None:
@@ -391,6 +404,17 @@ class Session:
             raise
         self._life.enabled()
 
+    async def _switch(self) -> str:
+        self._outlet.check()
+        self._ask(self._life.switch)
+        try:
+            problem = await self._outlet.switch()
+        except CommandError as failure:
+            sentence = f"{failure.sentence}; the trace still goes to {self._outlet.path}"
+            raise CommandError(failure.code, sentence) from None
+        self._life.switched()
+        return problem
+
     def _consumer(self) -> ConsumerProcess:
         if self._outlet.consumer is None:
             raise self._refusal()
@@ -415,8 +439,9 @@ class Session:
             "state": self._life.name(),
             "muted": self._memory.muted,
             "output": self.output,
+            "template": str(outlet.template) if outlet.consumer and self._memory.proposed else "",
             "warnings": list(outlet.template.warnings),
-            "network": outlet.template.is_network,
+            "network": (outlet.template if outlet.consumer is None else outlet.present).is_network,
             "live": outlet.live,
             "snapshot": self._snapshots is not None,
             "rotation": self._archives.describe(),

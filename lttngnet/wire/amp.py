@@ -215,7 +215,11 @@ class CreateSession(Command):
 
 
 class SetConsumerUri(Command):
-    """Set the consumer template of a session, or a half of it; the answer is the template as text."""
+    """Set the consumer template of a session, or a half of it; the answer is the template as text.
+
+    What is in force stays so until `EnableConsumer`; but a network consumer is freed where no
+    tracing is active.
+    """
 
     arguments = [(b"session", amp.Unicode()), (b"output", Json())]
     response = [(b"output", amp.Unicode())]
@@ -224,11 +228,14 @@ class SetConsumerUri(Command):
 class EnableConsumer(Command):
     """Establish the network session (or open the local folder) and have a consumer process ready for it.
 
-    The answer is where the trace goes: ``HOST/SESSION-DATE`` on the relay daemon, or a local path.
+    Where tracing is active the consumer goes over to it. A consumer that was disabled goes on.
+
+    The answer is where the trace goes: ``HOST/SESSION-DATE`` on the relay daemon, or a local path. And a
+    ``warning``, if not empty: what has not arrived where the trace went before.
     """
 
     arguments = [(b"session", amp.Unicode())]
-    response = [(b"output", amp.Unicode())]
+    response = [(b"output", amp.Unicode()), (b"warning", amp.Unicode())]
 
 
 class DisableConsumer(Command):
@@ -420,7 +427,8 @@ class Describe(Command):
     * ``name``; ``created``: seconds since the epoch;
     * ``state``: ``created``, ``prepared`` (has a consumer template), ``enabled``, ``active``, ``stopped``,
       ``lost`` (its consumer or relay daemon is gone); ``muted``: whether the consumer is disabled;
-    * ``output``: where its trace is to go, as text, empty if nowhere; ``warnings``: about that output;
+    * ``output``: where its trace goes or is to go, as text, empty if nowhere; ``template``: where it is to go
+      when the consumer is enabled, if that is something else; ``warnings``: about what was set last;
     * ``live``: period of a live session, microseconds; 0 is not live;
     * ``snapshot``: whether it is for snapshots;
     * ``rotation``: ``{"timer": …, "size": …}``: how often it rotates by itself, us and bytes; 0 is never;
@@ -433,6 +441,8 @@ class Describe(Command):
       the channel;
     * ``facts``: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``, of what was handed on
       so far. Applications' events are not counted; ``lost`` are packets that newer ones have overwritten.
+      ``spooled``: bytes that are kept until they can be handed on; ``dropped``: packets that were lost
+      because the consumer was disabled, or because no more could be kept.
     """
 
     arguments = [(b"session", amp.Unicode())]

@@ -94,6 +94,12 @@ class ConsumerTests(TerminalCase):
         facts = json.loads(self.succeeds("enable-consumer", "-U", NET, "--json"))
         self.assertEqual((facts["enabled"], facts["path"]), (False, ""))
 
+    def test_what_the_daemon_warns_of(self):
+        self.daemon.warning = "not all that was recorded before has arrived where it went: gone"
+        result = self.run_command("enable-consumer", "/traces")
+        self.assertEqual(result.exit_code, 0)
+        self.assertIn(f"Warning: {self.daemon.warning}", result.output)
+
     def test_disable(self):
         self.assertEqual(self.succeeds("disable-consumer"), "Consumer disabled successfully\n")
         self.succeeds("disable-consumer", "-s", "other")

@@ -35,13 +35,19 @@ BUSY = facts(
             "channels": [{"name": "lttng_python_channel", "events": [{"name": "*", "loglevel": None}]}],
         },
     ],
-    facts={"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1, "lost": 0},
+    template="file:///trace/",
+    facts=NOTHING
+    | {"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1}
+    | {"spooled": 5 << 20, "dropped": 4},
 )
 TOLD = """\
 Tracing session session1 (tcp4://192.168.1.10:5342/ [data: 5343]) [active, consumer disabled]
     Trace: host/session1-20261122-150000, below the relay daemon's output folder
+    When enabled: file:///trace/
     Consumer: process 77
     Recorded: 12 events in 2 packets, 3.0 MiB; 1 discarded
+    Kept, to be handed on later: 5.0 MiB
+    Lost packets: 4
     Problem: the disk of the relay daemon is full
 
 Domain kernel

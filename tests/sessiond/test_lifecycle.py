@@ -16,6 +16,9 @@ class LifecycleTests(WalkMixin, SynchronousTestCase):
         "enable": (),
         "enabled": (),
         "refused": (),
+        "propose": (),
+        "switch": (),
+        "switched": (),
         "mute": (),
         "unmute": (),
         "start": (),
@@ -50,6 +53,9 @@ class LifecycleTests(WalkMixin, SynchronousTestCase):
         ("enabling", "lose"): "lost",
         ("enabling", "destroy"): "destroyed",
         ("enabled", "prepare"): "prepared",
+        ("enabled", "propose"): "enabled",
+        ("enabled", "switch"): "enabled",
+        ("enabled", "switched"): "enabled",
         ("enabled", "mute"): "enabled",
         ("enabled", "unmute"): "enabled",
         ("enabled", "start"): "starting",
@@ -59,6 +65,9 @@ class LifecycleTests(WalkMixin, SynchronousTestCase):
         ("starting", "stopped"): "stopped",
         ("starting", "lose"): "lost",
         ("starting", "destroy"): "destroyed",
+        ("active", "propose"): "active",
+        ("active", "switch"): "active",
+        ("active", "switched"): "active",
         ("active", "mute"): "active",
         ("active", "unmute"): "active",
         ("active", "stop"): "stopping",
@@ -68,6 +77,9 @@ class LifecycleTests(WalkMixin, SynchronousTestCase):
         ("stopping", "lose"): "lost",
         ("stopping", "destroy"): "destroyed",
         ("stopped", "prepare"): "prepared",
+        ("stopped", "propose"): "stopped",
+        ("stopped", "switch"): "stopped",
+        ("stopped", "switched"): "stopped",
         ("stopped", "mute"): "stopped",
         ("stopped", "unmute"): "stopped",
         ("stopped", "start"): "starting",
@@ -77,12 +89,14 @@ class LifecycleTests(WalkMixin, SynchronousTestCase):
         ("lost", "enable"): "enabling",
         ("lost", "enabled"): "lost",
         ("lost", "refused"): "lost",
+        ("lost", "switched"): "lost",
         ("lost", "started"): "lost",
         ("lost", "stopped"): "lost",
         ("lost", "lose"): "lost",
         ("lost", "destroy"): "destroyed",
         ("destroyed", "enabled"): "destroyed",
         ("destroyed", "refused"): "destroyed",
+        ("destroyed", "switched"): "destroyed",
         ("destroyed", "started"): "destroyed",
         ("destroyed", "stopped"): "destroyed",
         ("destroyed", "lose"): "destroyed",
@@ -107,3 +121,12 @@ class LifecycleTests(WalkMixin, SynchronousTestCase):
         machine.enable()
         machine.enabled()
         self.assertEqual((state_of(machine), memory.muted, memory.problem), ("enabled", False, ""))
+
+    def test_a_template_beside_a_consumer(self):
+        memory = Memory()
+        machine = lifecycle_machine(memory)
+        for name in [*ACTIVE, "propose", "switch"]:
+            self.feed(machine, name)
+        self.assertTrue(memory.proposed)
+        machine.switched()
+        self.assertFalse(memory.proposed)

@@ -73,6 +73,7 @@ class Consumer:
     """Notes what it is told."""
 
     pid = 4242
+    problem = ""
 
     def __init__(self, notes, on_lost):
         self.notes, self.lose = notes, on_lost
@@ -80,9 +81,11 @@ class Consumer:
 
     async def connect(self, link):
         self.notes.note("connect")
+        return self.problem
 
     async def use_directory(self, path):
         self.notes.note(f"use {path}")
+        return self.problem
 
     async def snapshot_to_relay(self, link, name, chunk):
         self.notes.note(f"snapshot {chunk} {name}")
@@ -171,7 +174,7 @@ class SessionTests(SessionCase):
     def test_the_order_of_the_rfc(self):
         session = self.session()
         self.assertEqual(self.do(session.enable_consumer()), ["establish", "spawn", "connect"])
-        self.assertEqual(self.result, "host/1")
+        self.assertEqual(self.result, ("host/1", ""))
         self.do(self.enable(session), self.enable(session, "kernel"))
         self.assertEqual(
             self.do(session.start()),
@@ -279,13 +282,80 @@ class SessionTests(SessionCase):
 
     def test_a_uri_frees_the_consumer(self):
         session = self.active()
-        self.refused(session.set_consumer_uri(NETWORK), Code.TRACE_ALREADY_STARTED)
         self.do(session.stop())
         self.assertEqual(
             self.do(session.set_consumer_uri(Output(path="/trace"))), ["python detach", "finish"]
         )
         self.assertEqual(self.state(session), "prepared")
         self.assertEqual(self.do(session.start())[:2], ["spawn", "use /trace"])
+
+    def test_a_uri_while_active_waits_until_it_is_enabled(self):
+        session = self.active()
+        self.assertEqual(self.do(session.set_consumer_uri(Output(path="/trace"))), [])
+        told = self.successResultOf(session.describe())
+        self.assertEqual((told["state"], told["path"], told["network"]), ("active", "host/1", True))
+        self.assertEqual((told["output"], told["template"]), (str(NETWORK), "file:///trace/"))
+        self.assertEqual(self.do(session.enable_consumer()), ["use /trace"])
+        self.assertEqual(self.result, ("/trace", ""))
+        told = self.successResultOf(session.describe())
+        self.assertEqual((told["state"], told["path"], told["network"]), ("active", "/trace", False))
+        self.assertEqual((told["output"], told["template"]), ("file:///trace/", ""))
+        self.refused(session.enable_consumer(), Code.TRACE_ALREADY_STARTED)
+        self.do(session.set_consumer_uri(NETWORK))
+        self.assertEqual(self.do(session.enable_consumer()), ["establish", "connect"])
+        self.assertEqual(self.result, ("host/2", ""))
+
+    def test_halves_while_active(self):
+        session = self.active()
+        halves = [parse_pair(None, "tcp://127.0.0.1:2", "/"), parse_pair("tcp://127.0.0.1:1", None, "/")]
+        self.do(session.set_consumer_uri(halves[0]))
+        self.assertIn("control", self.refused(session.enable_consumer(), Code.URL_CTRL_MISS))
+        self.do(session.set_consumer_uri(halves[1]))
+        self.assertEqual(self.result, "tcp4://127.0.0.1:1/ [data: 2]")
+        self.assertEqual(self.do(session.enable_consumer()), ["establish", "connect"])
+
+    def test_what_cannot_be_had_changes_nothing(self):
+        session = self.active()
+        for uri, step in ((NETWORK, "establish"), (NETWORK, "connect"), (Output(path="/t"), "use /t")):
+            self.do(session.set_consumer_uri(uri))
+            self.notes.fails = {step}
+            said = self.refused(session.enable_consumer(), Code.RELAYD_CONNECT_FAIL)
+            self.assertIn("the trace still goes to host/1", said)
+            told = self.successResultOf(session.describe())
+            self.assertEqual(
+                (told["state"], told["path"], told["output"]), ("active", "host/1", str(NETWORK))
+            )
+        self.notes.fails = set()
+        self.do()
+        self.assertEqual(self.do(session.enable_consumer()), ["use /t"])  # the template is still there
+
+    def test_what_did_not_arrive_where_the_trace_went_before(self):
+        session = self.active()
+        self.consumer.problem = "not all has arrived"
+        self.do(session.set_consumer_uri(Output(path="/trace")), session.enable_consumer())
+        self.assertEqual(self.result, ("/trace", "not all has arrived"))
+
+    def test_a_disabled_consumer_that_changes_is_enabled(self):
+        session = self.active()
+        self.do(session.disable_consumer(True), session.set_consumer_uri(Output(path="/trace")))
+        self.assertEqual(self.do(session.enable_consumer()), ["use /trace", "unmute"])
+        self.assertFalse(self.successResultOf(session.describe())["muted"])
+
+    def test_a_local_consumer_stays_in_force(self):
+        session = self.session(Output(path="/trace"))
+        self.do(self.enable(session), session.enable_consumer())
+        self.assertEqual(self.do(session.set_consumer_uri(NETWORK)), [])
+        self.do(session.start(), session.stop())
+        self.assertEqual(self.do(session.enable_consumer()), ["establish", "connect"])
+        self.assertEqual(self.state(session), "stopped")
+        self.assertEqual(self.do(session.set_consumer_uri(NETWORK)), ["python detach", "finish"])
+
+    def test_lost_beside_a_template(self):
+        session = self.active()
+        self.do(session.set_consumer_uri(Output(path="/trace")))
+        self.consumer.lose("gone")
+        self.do()
+        self.assertEqual(self.do(session.enable_consumer()), ["spawn", "use /trace"])
 
     def test_every_relay_session_has_a_folder_of_its_own(self):
         session = self.active(name="auto-20260101-000000")
