@@ -56,6 +56,11 @@ def set_verbosity(times: int) -> None:
         kind.threshold.setLogLevelForNamespace("", levels[min(times, len(levels) - 1)])
 
 
+def says_who_comes() -> bool:
+    """Tell whether it is heard of every peer that comes and goes; see `says_everything`."""
+    return ChannelLogger.threshold.logLevelForNamespace("") <= LogLevel.info
+
+
 def says_everything() -> bool:
     """Tell whether debug messages are heard: to be asked where thousands of them would be made in vain."""
     return Logger.threshold.logLevelForNamespace("") is LogLevel.debug

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.errors import Code, WireError
-from lttngnet.log import ChannelLogger, says_everything
+from lttngnet.log import ChannelLogger, says_everything, says_who_comes
 from lttngnet.relayd.commands import HANDLERS, Handler, Parts
 from lttngnet.relayd.handshake import Relay, relay_control
 from lttngnet.relayd.peers import NO_LIMIT, Peers
@@ -84,7 +84,8 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def connectionMade(self) -> None:
         """Say who is there."""
-        self.log.info("Control connection from {peer}", peer=self.transport.getPeer())
+        if says_who_comes():
+            self.log.info("Control connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
         if self._plane is not None:
             self.transport = self._plane.lend(self.transport, self)
@@ -111,7 +112,8 @@ class ControlChannel(Protocol, TimeoutMixin):
             self._plane.take_back(self.transport)
         self.setTimeout(None)
         self._turns.end(self._leave())
-        self.log.info("{peer} is gone", peer=self.transport.getPeer())
+        if says_who_comes():
+            self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     def _carry_out(self, data: Buffer) -> Iterator[None]:
         is_first = True
@@ -202,32 +204,32 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
         handler = HANDLERS[command]
-        name = name_of(command)
         if says_everything():
-            self.log.debug("{peer} says {name}", peer=self.transport.getPeer(), name=name)
+            self.log.debug("{peer} says {name}", peer=self.transport.getPeer(), name=name_of(command))
         if session.facts.minor < handler.since:
-            self._hang_up(f"{name} from a peer of version 2.{session.facts.minor}")
+            self._hang_up(f"{name_of(command)} from a peer of version 2.{session.facts.minor}")
             return
         try:
             answer = handler.act(session, payload)
         except Exception as problem:
-            self._failed(name, handler, problem)
+            self._failed(command, handler, problem)
         else:
             if answer is not OK and isinstance(answer, Generator):  # what is asked of most is quickly said
-                self._parts = self._go_through(name, handler, answer)
+                self._parts = self._go_through(command, handler, answer)
             elif answer is not None:
                 self._reply(answer)
 
-    def _go_through(self, name: str, handler: Handler, parts: Parts) -> Iterator[None]:
+    def _go_through(self, command: int, handler: Handler, parts: Parts) -> Iterator[None]:
         try:
             answer = yield from parts
         except Exception as problem:
-            self._failed(name, handler, problem)
+            self._failed(command, handler, problem)
         else:
             self._reply(answer)
 
-    def _failed(self, name: str, handler: Handler, problem: Exception) -> None:
+    def _failed(self, command: int, handler: Handler, problem: Exception) -> None:
         """Answer a command that failed with this problem, which is being handled."""
+        name = name_of(command)
         if isinstance(problem, WireError):
             self._hang_up(str(problem))
         elif isinstance(problem, Refusal | OSError):

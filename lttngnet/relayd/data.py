@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from lttngnet.errors import Code
-from lttngnet.log import ChannelLogger
+from lttngnet.log import ChannelLogger, says_who_comes
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.refusal import Refusal
@@ -40,7 +40,8 @@ class DataChannel(Protocol):
 
     def connectionMade(self) -> None:
         """Say who is there."""
-        self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
+        if says_who_comes():
+            self.log.info("Data connection from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
         self._number = self._store.strangers.enter()
         if self._plane is not None:
@@ -65,7 +66,8 @@ class DataChannel(Protocol):
         if self._plane is not None:
             self._plane.take_back(self.transport)
         self._turns.end(self._leave())
-        self.log.info("{peer} is gone", peer=self.transport.getPeer())
+        if says_who_comes():
+            self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     def _write(self, data: Buffer) -> Iterator[None]:
         is_first = True

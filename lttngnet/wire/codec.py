@@ -106,7 +106,7 @@ class Message:
             raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data)}")
         if not cls.has_text:  # there are thousands of them in a second: without its own __init__
             message = object.__new__(cls)
-            message.__dict__.update(zip(cls.names, cls.layout.unpack_from(data), strict=True))
+            message.__dict__.update(zip(cls.names, cls.layout.unpack_from(data)))  # noqa: B905
             return message
         values = zip(cls.layout.unpack_from(data), cls.text_widths, strict=True)
         return cls(*[decode(v.split(b"\0", 1)[0]) if width else v for v, width in values])

@@ -66,8 +66,9 @@ class Chunk:
         self._began = chunk_datetime(created)
         self._files: dict[PurePosixPath, set[str]] = {}  # names, by folder
         self.folder = PurePosixPath(self.name) if folder is None else folder
+        self._place = session / self.folder
         if self.folder != ROOT:
-            self._tree.make(session / self.folder)
+            self._tree.make(self._place)
 
     @property
     def name(self) -> str:
@@ -83,17 +84,17 @@ class Chunk:
 
     def create(self, path: PurePosixPath) -> Descriptor:
         """Make a file in the chunk and return its descriptor. Raises OSError."""
-        descriptor = self._pool.create(lambda: self._session / self.folder / path)
+        descriptor = self._pool.create(lambda: self._place / path)
         self._files.setdefault(path.parent, set()).add(path.name)
         return descriptor
 
     def require(self, path: PurePosixPath) -> None:
         """See that a folder of the chunk is there, which somebody else may have removed. Raises OSError."""
-        self._tree.require(self._session / self.folder / path)
+        self._tree.require(self._place / path)
 
     def open(self, path: PurePosixPath) -> int:
         """Open a file of the chunk for a viewer, who closes the descriptor. Raises OSError."""
-        return self._tree.open(self._session / self.folder / path)
+        return self._tree.open(self._place / path)
 
     @property
     def is_cleared(self) -> bool:
@@ -104,7 +105,7 @@ class Chunk:
         """Go to another folder; to be there already is no error."""
         if folder == self.folder:
             return
-        old, new = self._session / self.folder, self._session / folder
+        old, new = self._place, self._session / folder
         if ROOT in (folder, self.folder):  # the session's folder has more in it than this chunk
             if folder != ROOT:
                 self._tree.make(new)
@@ -114,7 +115,7 @@ class Chunk:
                 self._tree.remove_empty(old)
         else:
             self._tree.rename(old, new)
-        self.folder = folder
+        self.folder, self._place = folder, new
 
     def close(self, closed: int, command: CloseCommand | None) -> None:
         """Say what becomes of the chunk when the last reference goes. Raises Refusal.
@@ -151,7 +152,7 @@ class Chunk:
         return tops | self._files.get(ROOT, set())
 
     def _delete(self) -> Iterator[None]:
-        home = self._session / self.folder
+        home = self._place
         for folder, names in self._files.items():
             left = iter(names)
             while some := list(islice(left, DELETED_AT_ONCE)):
