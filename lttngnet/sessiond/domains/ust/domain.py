@@ -5,6 +5,7 @@ with it (`Member`), all at once, and those that come later as soon as they regis
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier, IDomain
 from lttngnet.log import Logger
 from lttngnet.sessiond.domains.ust.channels import Channels
+from lttngnet.sessiond.domains.ust.gaps import Gaps
 from lttngnet.sessiond.domains.ust.member import Member
 from lttngnet.sessiond.domains.ust.traces import KIND, Traces
 from lttngnet.sessiond.domains.ust.trackers import Trackers
@@ -36,13 +38,18 @@ class UstDomain:
         session: by name.
         applications: the daemon's.
         covers: tells whether the applications of a user, by number, are ours to trace.
+        seconds: tells the time.
     """
 
     log = Logger()
     name = KIND
 
     def __init__(
-        self, session: str, applications: Applications, covers: Callable[[int], bool] = covers
+        self,
+        session: str,
+        applications: Applications,
+        covers: Callable[[int], bool] = covers,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._applications = applications
@@ -50,6 +57,7 @@ class UstDomain:
         self._created = creation_datetime()
         self._channels = Channels(session)
         self._trackers = Trackers()
+        self._gaps = Gaps(session, seconds)
         self._members: dict[Application, Member] = {}
         self._traces: Traces | None = None
         self._is_active = False
@@ -165,6 +173,7 @@ class UstDomain:
         disabled, and be let go on by nothing but the end of tracing.
         """
         self._is_active = False
+        self._gaps.forget()
         await self._update()
 
     async def destroy(self) -> None:
@@ -176,13 +185,15 @@ class UstDomain:
         """See `IDomain`.
 
         Also ``buffers``, ``uid`` or ``pid``; ``tracked``, the ids of each attribute of which not all are
-        traced; ``applications``, the number of processes that could be traced.
+        traced; ``applications``, the number of processes that could be traced; ``interruptions``, if there
+        were any: how often an application ran on without being traced, see `Gaps`.
         """
         return {
             "channels": self._channels.describe(),
             "buffers": self._channels.buffers,
             "tracked": self._trackers.describe(),
             "applications": sum(self._covers(each.facts.uid) for each in self._applications),
+            **({"interruptions": self._gaps.times} if self._gaps.times else {}),
         }
 
     async def joined(self, application: Application) -> None:
@@ -191,7 +202,12 @@ class UstDomain:
 
     def left(self, application: Application) -> None:
         """See `Watcher`; if it had buffers of its own, what is in them is handed on."""
-        if self._members.pop(application, None) is not None and self._traces is not None:
+        member = self._members.pop(application, None)
+        if member is None:
+            return
+        if member.records:
+            self._gaps.begin(application.facts)
+        if self._traces is not None:
             closing = Deferred.fromCoroutine(self._traces.leave(application))
             self._closing.add(closing)
             closing.addErrback(self._not_closed, application)
@@ -219,9 +235,10 @@ class UstDomain:
             return
         if application not in self._members:
             self._members[application] = Member(self._session, application)
+        member = self._members[application]
         wanted = self._is_active and self._trackers.includes(application.facts)
         try:
-            await self._members[application].follow(self._traces, wanted, len(self._applications))
+            await member.follow(self._traces, wanted, len(self._applications))
         except CommandError as problem:
             self.log.warn(
                 "Process {pid} ({name}) is not traced in session {session}: {problem}",
@@ -231,6 +248,8 @@ class UstDomain:
                 problem=str(problem),
             )
             raise
+        if member.records:
+            self._gaps.end(application.facts)
 
     async def _all(self, works: Iterable[Any]) -> list[CommandError]:
         """Do all at once, and return the failures of which users are told; others are logged."""

@@ -1,7 +1,10 @@
-"""Applications that mean harm, over real sockets, in a session; the clock is the test's."""
+"""Applications that do not do as they should, over real sockets, in a session; the clock is the test's."""
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -10,8 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from lttngnet.sessiond.domains.ust import gaps
 from lttngnet.sessiond.domains.ust.domain import UstDomain
 from lttngnet.sessiond.ust.applications import Applications
 from lttngnet.sessiond.ust.rendezvous import Listener, Rendezvous, listen
@@ -41,7 +45,7 @@ class HostileTests(TestCase):
         self.addCleanup(shutil.rmtree, folder)
         self.reactor = OurTime()
         self.applications = Applications()
-        self.domain = UstDomain("s", self.applications, lambda uid: True)
+        self.domain = UstDomain("s", self.applications, lambda uid: True, self.reactor.seconds)
         self.path = folder / "socket"
         rendezvous = Rendezvous(self.reactor, self.applications, lambda: 7.0, os.geteuid(), 5.0)
         listener = Listener(self.reactor, listen(self.path), rendezvous.accept)
@@ -90,3 +94,53 @@ class HostileTests(TestCase):
         stopping = Deferred.fromCoroutine(self.domain.stop())
         await deferToThread(lambda: [well.answer() for _ in range(2)])
         await stopping
+
+    async def test_one_that_hangs_up_and_comes_again(self):
+        """What it recorded in between is lost; that this was so is said."""
+        await self.domain.enable_events("c", ["a:b"], {})
+        await self.domain.attach(Courier())
+        await self.domain.start()
+        fake, _ = await self.registered()
+        self.assertNotIn("interruptions", self.domain.describe())
+        fake.notify.close()
+        await until(lambda: not len(self.applications), "it is gone")
+        self.reactor.clock.advance(0.25)
+        with capturedLogs() as log:
+            await self.registered()
+        self.assertEqual(self.domain.describe()["interruptions"], 1)
+        (line,) = [formatEvent(event) for event in log if "no connection" in event.get("log_format", "")]
+        self.assertRegex(line, r"^Process \d+ \(fake\) was not traced in session s for 0\.250 s, ")
+
+    async def test_another_program_in_the_same_process(self):
+        """It was never traced before: nothing is missing."""
+        await self.domain.enable_events("c", ["a:b"], {})
+        await self.domain.attach(Courier())
+        await self.domain.start()
+        fake, _ = await self.registered()
+        fake.notify.close()
+        await until(lambda: not len(self.applications), "it is gone")
+        self.patch(gaps, "identity", lambda pid: (b"1", b"elsewhere"))
+        await self.registered()
+        self.assertNotIn("interruptions", self.domain.describe())
+
+
+class IdentityTests(SynchronousTestCase):
+    def test_a_process_that_becomes_another_program(self):
+        script = "import os, sys; input(); os.execv(sys.executable, [sys.executable, '-c', 'input()'])"
+        process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        before = gaps.identity(process.pid)
+        self.assertEqual(gaps.identity(process.pid), before)
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        end = time.monotonic() + 10
+        while gaps.identity(process.pid) == before and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertNotEqual(gaps.identity(process.pid), before)
+
+    def test_one_that_is_gone(self):
+        process = subprocess.Popen([sys.executable, "-c", ""])
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        self.assertIsNone(gaps.identity(process.pid))
+        process.wait()
+        self.assertIsNone(gaps.identity(process.pid))
