@@ -58,7 +58,7 @@ def set_verbosity(times: int) -> None:
 
 def says_who_comes() -> bool:
     """Tell whether it is heard of every peer that comes and goes; see `says_everything`."""
-    return ChannelLogger.threshold.logLevelForNamespace("") <= LogLevel.info
+    return bool(ChannelLogger.threshold.logLevelForNamespace("") <= LogLevel.info)
 
 
 def says_everything() -> bool:
