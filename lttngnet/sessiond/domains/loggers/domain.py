@@ -96,6 +96,20 @@ class LoggerDomain(Plain):
         await self._want({rule: None for rule in self._rules if rule not in gone})
         return list(dict.fromkeys(rule.name for rule in gone))
 
+    async def enable_channel(self, channel: str, options: dict[str, Any]) -> None:
+        """See `IDomain`: it has the one that user space has for it."""
+        self._refuse(
+            f"its channel is {self._kind.channel} of user space; to choose its buffers, enable-channel -u "
+            f"{self._kind.channel} before the first event"
+        )
+
+    async def disable_channel(self, channel: str) -> None:
+        """See `IDomain`."""
+        self._refuse(
+            f"its channel is {self._kind.channel} of user space: disable its events, or "
+            f"disable-channel -u {self._kind.channel}"
+        )
+
     async def add_contexts(self, channel: str, names: Sequence[str]) -> None:
         """See `IDomain`; the first recorder decides, those behind it do what they can."""
         first, *others = self._recorders

@@ -172,6 +172,12 @@ class Channels:
         bytecode = {rule: filters.compile(each) for rule, each in wanted.items() if each}
         channel = self._channels.get(name)
         if channel is None:
+            if self.is_fixed:
+                raise CommandError(
+                    Code.TRACE_ALREADY_STARTED,
+                    f"{event} needs the user-space channel {name}, which session {self._session} cannot get any "
+                    "more, since it was started: enable such events before the first start, or in another session",
+                )
             channel = self._new(name, {})
             channel.is_lent, channel.is_optional = True, is_optional
         gone = [rule for rule in channel.rules if rule.name == event and rule not in wanted]

@@ -163,10 +163,27 @@ class AgentRecorderTests(RecorderTestCase):
         self.wait(self.tracer.start())
         self.wait(self.enable("shop"))
         self.agent()
-        self.assertEqual(self.refused(self.enable("more")), Code.TRACE_ALREADY_STARTED)
+        refusal = self.failureResultOf(self.begin(self.enable("more")), CommandError).value
+        self.assertEqual(refusal.code, Code.TRACE_ALREADY_STARTED)
+        self.assertIn("session auto cannot get any more", str(refusal))
+        self.assertIn("enable such events before the first start, or in another session", str(refusal))
         self.assertEqual(
             [event["name"] for event in self.domain.describe()["channels"][0]["events"]], ["shop"]
         )
+
+    def test_the_channel_is_one_of_user_space(self):
+        """It cannot be made or disabled here; doing what is said instead has the effect that was wanted."""
+        for verb in (self.domain.enable_channel("c", {}), self.domain.disable_channel("c")):
+            refusal = self.failureResultOf(self.begin(verb), CommandError).value
+            self.assertEqual(refusal.code, Code.NOT_SUPPORTED)
+            self.assertIn("able-channel -u lttng_python_channel", str(refusal))
+        self.wait(self.tracer.enable_channel("lttng_python_channel", {"num_subbuf": 16}))
+        self.wait(self.enable("shop"))
+        (channel,) = self.tracer._channels
+        self.assertEqual((channel.name, channel.attributes.num_subbuf), ("lttng_python_channel", 16))
+        self.assertEqual(len(self.lent()), 1)
+        self.wait(self.tracer.disable_channel("lttng_python_channel"))
+        self.assertFalse(channel.enabled)
 
     def test_contexts(self):
         self.wait(self.domain.add_contexts("", ["vpid"]))
