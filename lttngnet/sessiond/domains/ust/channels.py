@@ -175,8 +175,9 @@ class Channels:
             if self.is_fixed:
                 raise CommandError(
                     Code.TRACE_ALREADY_STARTED,
-                    f"{event} needs the user-space channel {name}, which session {self._session} cannot get any "
-                    "more, since it was started: enable such events before the first start, or in another session",
+                    f"{event} needs the user-space channel {name}, which session {self._session} cannot get "
+                    "any more, since it was started: enable such events before the first start, or in "
+                    "another session",
                 )
             channel = self._new(name, {})
             channel.is_lent, channel.is_optional = True, is_optional
