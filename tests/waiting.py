@@ -32,9 +32,8 @@ class _Watch:
     def check(self):
         """Fail where it has taken too long."""
         if time.monotonic() > self._end:
-            raise AssertionError(
-                f"waited {self._deadline:g} s for: {self._what}; at last: {self.seen!r:.2000}"
-            )
+            what = self._what() if callable(self._what) else self._what
+            raise AssertionError(f"waited {self._deadline:g} s for: {what}; at last: {self.seen!r:.2000}")
 
 
 def wait_until(condition, what, deadline=DEADLINE):
@@ -42,7 +41,7 @@ def wait_until(condition, what, deadline=DEADLINE):
 
     Args:
         condition: called again and again; a file or a process that is missing is as good as false.
-        what: is awaited, for the message of who waits in vain.
+        what: is awaited, for the message of who waits in vain; or what returns that message.
         deadline: in seconds.
 
     Raises:

@@ -313,6 +313,38 @@ def build_application(folder):
     return programs.compiled("ticker", {"tick.h": TRACEPOINT_H, "ticker.c": APPLICATION_C}, folder)
 
 
+class Ticker:
+    """The program ``ticker``, recording in a namespace until it is told to end.
+
+    Args:
+        space: the namespace.
+        application: its path there.
+        log: name of the file for what it says.
+        pause: between two events, in microseconds.
+    """
+
+    def __init__(self, space, application, log, pause=1000):
+        self._space = space
+        self._log = space.folder / log
+        self._process = space.start(application, 1 << 30, pause, log=log)
+        wait_until(lambda: "ticking" in self._log.read_text(), "the application")
+        self.go_on()
+
+    def go_on(self, events=5):
+        """Return when it has recorded so many more: it sleeps after each."""
+        wanted = self._pauses() + events
+        wait_until(lambda: self._pauses() >= wanted, f"{events} events of the application")
+
+    def _pauses(self):
+        status = Path(f"/proc/{child_of(self._process)}/status").read_text()
+        return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)$", status, re.MULTILINE)[1])
+
+    def end(self):
+        """Let it end, and return how many events it recorded."""
+        self._space.terminate(self._process)
+        return int(self._log.read_text().split()[-1])
+
+
 def undated(path):
     """Return a path without what differs from run to run: dates, and the numbers of processes."""
     path = re.sub(r"\d{8}-\d{6}|\d{8}T\d{6}[+-]\d{4}", "DATE", str(path))

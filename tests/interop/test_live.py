@@ -7,8 +7,8 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.interop.genuine import Namespace, build_application, missing
-from tests.waiting import wait_until
+from tests.interop.genuine import Namespace, Ticker, build_application, missing
+from tests.waiting import DEADLINE, wait_until
 
 LTTNG = ("lttng", "--no-sessiond")
 HERE = "net://localhost"
@@ -27,7 +27,7 @@ class Viewer:
 
     def __init__(self, namespace, name, url, program="babeltrace2"):
         self.log = namespace.folder / f"{name}.txt"
-        self.process = namespace.start(program, "-i", "lttng-live", url, log=self.log.name)
+        self.process = namespace.start(program, "--clock-seconds", "-i", "lttng-live", url, log=self.log.name)
 
     @property
     def numbers(self):
@@ -36,7 +36,7 @@ class Viewer:
 
     def end(self):
         """Return its exit status and the numbers of the events, once the session is over."""
-        return self.process.wait(30), self.numbers
+        return self.process.wait(DEADLINE), self.numbers
 
 
 class LiveTests(SynchronousTestCase):
@@ -77,9 +77,9 @@ class LiveTests(SynchronousTestCase):
         wait_until(lambda: self.listing()[-1] == clients, f"{clients} clients are attached")
         return viewer
 
-    def tick(self, count, name="application"):
-        """Start an application that records so many events, some time apart."""
-        return self.namespace.start(self.application, count, PAUSE, log=f"{name}.log")
+    def tick(self, name="application"):
+        """Start an application that records events, some time apart, until it is told to end."""
+        return Ticker(self.namespace, self.application, f"{name}.log", PAUSE)
 
     def check_all_from_somewhere_on(self, viewer):
         """A late viewer has seen all of each stream that came after some packet of it."""
@@ -95,72 +95,77 @@ class LiveTests(SynchronousTestCase):
         self.begin()
         self.assertEqual(self.listing()[1:], (100000, 0, 0))
         early = self.attach("early", 1)
-        application = self.tick(300)
+        application = self.tick()
         wait_until(lambda: len(early.numbers) > 20, "events of the running application are seen")
         late = self.attach("late", 2)
         self.assertGreater(self.listing()[2], 1)
-        application.wait(30)
+        application.go_on(50)
+        count = application.end()
         self.end()
-        self.assertEqual(early.end(), (0, list(range(300))))
+        self.assertEqual(early.end(), (0, list(range(count))))
         status, numbers = late.end()
-        self.assertEqual(status, 0)
-        self.assertLess(len(numbers), 300)
+        self.assertEqual((status, numbers[-1]), (0, count - 1))
+        self.assertLess(len(numbers), count)
         self.check_all_from_somewhere_on(late)
 
     def test_a_viewer_that_leaves(self):
         self.begin()
-        application = self.tick(300)
+        application = self.tick()
         first, second = self.attach("first", 1), self.attach("second", 2)
         wait_until(lambda: first.numbers, "events are seen")
         self.namespace.terminate(first.process)
         wait_until(lambda: self.listing()[-1] == 1, "one client is left")
-        application.wait(30)
+        application.go_on(20)
+        count = application.end()
         self.end()
         status, numbers = second.end()
-        self.assertEqual((status, numbers[-1]), (0, 299))
+        self.assertEqual((status, numbers[-1]), (0, count - 1))
 
     def test_applications_that_come_and_go(self):
         """Buffers per process: every application brings a trace of its own, and takes it away."""
         self.begin("--buffers-pid")
         viewer = self.attach("viewer", 1)
-        first = self.tick(100, "first")
+        first = self.tick("first")
         wait_until(lambda: viewer.numbers, "events of the first application are seen")
-        second = self.tick(150, "second")
-        for process in (first, second):
-            process.wait(30)
+        second = self.tick("second")
+        second.go_on(30)
+        counts = [first.end(), second.end(), 50]
         self.namespace.run(self.application, 50)
         self.end()
         status, numbers = viewer.end()
-        self.assertEqual((status, sorted(numbers)), (0, sorted([*range(100), *range(150), *range(50)])))
+        self.assertEqual(status, 0)
+        self.assertEqual(sorted(numbers), sorted(number for count in counts for number in range(count)))
 
     def test_clear(self):
         """What was not read before is lost, nothing comes twice, and what comes after is complete."""
         self.begin()
         viewer = self.attach("viewer", 1)
-        application = self.tick(400)
+        application = self.tick()
         for _ in range(2):
             seen = len(viewer.numbers)
             wait_until(lambda seen=seen: len(viewer.numbers) > seen, "events are seen")
             self.lttng("clear")
         cleared = wait_until(lambda: viewer.numbers[-1:], "events are seen")[0]
-        application.wait(30)
+        application.go_on(50)
+        count = application.end()
         self.end()
         status, numbers = viewer.end()
         self.assertEqual(status, 0)
         self.assertEqual(numbers, sorted(set(numbers)))
-        self.assertEqual(numbers[-1], 399)
-        self.assertEqual(list((self.folder / "out").rglob(".tmp*")), [])
+        self.assertEqual(numbers[-1], count - 1)
+        wait_until(lambda: not list((self.folder / "out").rglob(".tmp*")), "what was cleared is gone")
         self.assertGreater(len([number for number in numbers if number > cleared]), 20)
 
     @skipUnless(shutil.which("babeltrace"), "babeltrace 1.5 is not installed")
     def test_babeltrace_1(self):
         self.begin()
-        application = self.tick(300)
+        application = self.tick()
         wait_until(lambda: self.listing()[2], "there are streams")
-        self.assertEqual(self.listing("babeltrace"), self.listing())
+        wait_until(lambda: self.listing("babeltrace") == self.listing(), "the same is listed")
         viewer = self.attach("viewer", 1, "babeltrace")
-        application.wait(30)
+        application.go_on(20)
+        count = application.end()
         self.end()
         status, numbers = viewer.end()
-        self.assertEqual((status, numbers[-1]), (0, 299))
+        self.assertEqual((status, numbers[-1]), (0, count - 1))
         self.check_all_from_somewhere_on(viewer)

@@ -17,8 +17,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.ctf.index import read_index
-from tests.interop.genuine import Namespace, build_application, missing, undated
-from tests.waiting import wait_until
+from tests.interop.genuine import Namespace, Ticker, build_application, missing, undated
 
 LTTNG = ("lttng", "--no-sessiond")
 PINNED = ("taskset", "-c", str(min(os.sched_getaffinity(0))))  # all events in the stream of one CPU
@@ -271,18 +270,17 @@ class Ticking:
     """
 
     def __init__(self, test):
-        self._namespace = test.namespace
-        self._application = test.bench.application
-        self._log = test.namespace.folder / f"{test.session}-{time.monotonic_ns()}.log"
+        self._test = test
 
     def __enter__(self):
-        self._process = self._namespace.start(self._application, 1 << 30, 1000, log=self._log.name)
-        wait_until(self._log.read_text, "the application")
+        log = f"{self._test.session}-{time.monotonic_ns()}.log"
+        self._ticker = Ticker(self._test.namespace, self._test.bench.application, log)
         return self
 
     def __exit__(self, *problem):
-        self._namespace.terminate(self._process)
-        self.events = int(self._log.read_text().split()[-1])
+        if not any(problem):
+            self._ticker.go_on()
+        self.events = self._ticker.end()
 
 
 def undated_event(line):
