@@ -17,16 +17,25 @@ from lttngnet.wire.relay import (
     SessionCreated24,
     Version,
 )
+from lttngnet.wire.relay.datagrams import REPEATS, DatagramsOpened, OpenDatagrams
+from lttngnet.wire.relay.extension import EXTENDED, Extension
 
 CLEAR_ALLOWED = 1  # bit of the configuration's flags
 UNLIKELY = 99  # no relay daemon has such a major version, but any text read as a number has
 
 
-async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySession:
+async def open_session(
+    client: ControlClient, wanted: CreateSession, needs_datagrams: bool = False
+) -> RelaySession:
     """Agree on a version with the relay daemon and create a session there.
 
+    Args:
+        client: of the control connection.
+        wanted: the session.
+        needs_datagrams: whether its data is to go over UDP.
+
     Raises:
-        CommandError: its protocol is another one, or it is too old.
+        CommandError: its protocol is another one, it is too old, or does not know data over UDP.
         RelayLost: the connection ended, or no answer came in time.
         RelayRefused: the relay daemon does not want the session.
     """
@@ -42,10 +51,16 @@ async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySes
             f"and {MAJOR}.{LOWEST_MINOR} to {MAJOR}.{MINOR} are understood here",
         )
     minor = client.minor = min(MINOR, theirs.minor)
-    clears = False
+    clears = is_extended = False
     if minor >= 12:
         told = await client.demand(Command.GET_CONFIGURATION, GetConfiguration().pack(), Configuration)
         clears = bool(told.flags & CLEAR_ALLOWED)
+        is_extended = bool(told.flags & EXTENDED)
+    if needs_datagrams and not is_extended:
+        raise CommandError(
+            Code.NOT_SUPPORTED,
+            "the relay daemon knows no data over UDP, which only lttngnet's does: use tcp:// for data",
+        )
     question = wanted.pack(minor)
     if minor >= 11:
         created = await client.demand(Command.CREATE_SESSION, question, SessionCreated)
@@ -53,6 +68,20 @@ async def open_session(client: ControlClient, wanted: CreateSession) -> RelaySes
     old = await client.demand(Command.CREATE_SESSION, question, SessionCreated24)
     path = f"{wanted.hostname}/{wanted.base_path or dated(wanted)}"
     return RelaySession(minor, old.session, path, f"/{path}//", wanted.live_timer)
+
+
+async def open_datagrams(client: ControlClient, repeats: bool) -> DatagramsOpened:
+    """Have the data of the session, which was created, over UDP.
+
+    Raises:
+        CommandError: the relay daemon does not take it.
+        RelayLost: the connection ended, or no answer came in time.
+    """
+    question = OpenDatagrams(REPEATS if repeats else 0).pack()
+    opened = await client.ask(Extension.OPEN_DATAGRAMS, question, DatagramsOpened)
+    if opened.code != Code.OK:
+        raise CommandError(Code.NOT_SUPPORTED, "the relay daemon takes no data over UDP")
+    return opened
 
 
 def dated(wanted: CreateSession) -> str:

@@ -2,11 +2,14 @@
 
 The machine holds the rule; `establish` makes the connections and lets the machine decide. What comes of it is
 two connected sockets that no transport of this process owns, ready to be passed to a consumer process.
+
+Over UDP there is no data connection: the relay daemon knows whose datagrams are by what it said on the
+control connection. So the session is created first, and the data path stands once a hello is acknowledged.
 """
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import ceil
 from socket import gaierror
 from typing import Any, Protocol
@@ -15,29 +18,35 @@ from automat import TypeMachineBuilder
 from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import connectProtocol
-from twisted.internet.interfaces import ITransport
+from twisted.internet.interfaces import IDelayedCall, ITransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from lttngnet.consumer.control import ControlClient, how_it_ended
+from lttngnet.consumer.datagrams import Terms
 from lttngnet.consumer.relay import RelaySession
 from lttngnet.endpoints import endpoint
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.log import Logger
-from lttngnet.sessiond.control import open_session
+from lttngnet.sessiond.control import open_datagrams, open_session
+from lttngnet.sessiond.greeting import Greeting
 from lttngnet.uri import Destination, Output, UriError
+from lttngnet.uri import Protocol as Transport
 from lttngnet.wire.relay import CreateSession
 
 
 class Link(Protocol):
     """What can happen while a link is made."""
 
+    def over_datagrams(self) -> None:
+        """Data is to go over UDP."""
+
     def control_up(self) -> None:
         """The control connection stands."""
 
     def data_up(self) -> None:
-        """The data connection stands."""
+        """The data connection stands, or a hello over UDP was acknowledged."""
 
     def opened(self) -> None:
         """The relay daemon has created the session."""
@@ -52,11 +61,13 @@ class Ends:
 
     Attributes:
         open_session: create the session on the control connection.
+        greet: say hello over UDP.
         hand_over: both are established; take them.
         abandon: close whatever is open, and tell the user.
     """
 
     open_session: Callable[[], None]
+    greet: Callable[[], None]
     hand_over: Callable[[], None]
     abandon: Callable[[BaseException], None]
 
@@ -67,11 +78,15 @@ connecting = builder.state("connecting")
 control_alone = builder.state("control alone")
 data_alone = builder.state("data alone")
 joined = builder.state("joined")
+calling = builder.state("calling")
+asking = builder.state("asking")
+greeting = builder.state("greeting")
 established = builder.state("established")
 aborted = builder.state("aborted")
 
 connecting.upon(Link.control_up).to(control_alone).returns(None)
 connecting.upon(Link.data_up).to(data_alone).returns(None)
+connecting.upon(Link.over_datagrams).to(calling).returns(None)
 
 
 @control_alone.upon(Link.data_up).to(joined)
@@ -81,7 +96,20 @@ def join(link: Link, ends: Ends) -> None:
     ends.open_session()
 
 
+@calling.upon(Link.control_up).to(asking)
+def ask(link: Link, ends: Ends) -> None:
+    """The relay daemon is asked for the session, which the data path will belong to."""
+    ends.open_session()
+
+
+@asking.upon(Link.opened).to(greeting)
+def greet(link: Link, ends: Ends) -> None:
+    """It gave a token: what is sealed by it is known to be ours."""
+    ends.greet()
+
+
 @joined.upon(Link.opened).to(established)
+@greeting.upon(Link.data_up).to(established)
 def hand_over(link: Link, ends: Ends) -> None:
     """The link is made."""
     ends.hand_over()
@@ -91,13 +119,16 @@ def hand_over(link: Link, ends: Ends) -> None:
 @control_alone.upon(Link.failed).to(aborted)
 @data_alone.upon(Link.failed).to(aborted)
 @joined.upon(Link.failed).to(aborted)
+@calling.upon(Link.failed).to(aborted)
+@asking.upon(Link.failed).to(aborted)
+@greeting.upon(Link.failed).to(aborted)
 def abandon(link: Link, ends: Ends, why: BaseException) -> None:
     """One fails, all is aborted."""
     ends.abandon(why)
 
 
 for over in (established, aborted):  # what was still under way comes too late to matter
-    for late in (Link.control_up, Link.data_up, Link.opened, Link.failed):
+    for late in (Link.over_datagrams, Link.control_up, Link.data_up, Link.opened, Link.failed):
         over.upon(late).loop().returns(None)
 
 # A connection stands once, and the session is created after both stand: what is not said here is a defect.
@@ -148,12 +179,20 @@ class Establishing:
         self._wanted = wanted
         self._done: Deferred[Established] = Deferred()
         self._session: RelaySession | None = None
-        self._link = link_machine(Ends(self._open_session, self._hand_over, self._abandon))
+        self._where = output.data
+        self._is_udp = output.data.protocol is Transport.UDP
+        self._greeting: Greeting | None = None
+        self._patience: IDelayedCall | None = None
+        ends = Ends(self._open_session, self._greet, self._hand_over, self._abandon)
+        self._link = link_machine(ends)
         self._control = ControlClient(reactor, timeout, lambda why: self._link.failed(RelayLost(why)))
         self._data = DataPath(lambda why: self._link.failed(RelayLost(why)))
         self._attempts: list[Deferred[None]] = []
+        if self._is_udp:
+            self._link.over_datagrams()
         self._connect("control", output.control, self._control, self._link.control_up)
-        self._connect("data", output.data, self._data, self._link.data_up)
+        if not self._is_udp:
+            self._connect("data", output.data, self._data, self._link.data_up)
 
     def result(self) -> Deferred[Established]:
         """Return what fires with the link, or fails with a `CommandError`."""
@@ -178,15 +217,59 @@ class Establishing:
             assert failure.value is not None
             self._link.failed(failure.value)
 
-        opening = Deferred.fromCoroutine(open_session(self._control, self._wanted))
+        opening = Deferred.fromCoroutine(self._open())
         opening.addCallbacks(opened, failed)
+
+    async def _open(self) -> RelaySession:
+        session = await open_session(self._control, self._wanted, self._is_udp)
+        if self._is_udp:
+            self._opened = await open_datagrams(self._control, self._where.repeats)
+        return session
+
+    def _greet(self) -> None:
+        def silent() -> None:
+            self._patience = None
+            self._link.failed(
+                RelayLost(
+                    f"nothing came back from {self._where} within {self._timeout:g} s: data over UDP does "
+                    "not get through"
+                )
+            )
+
+        self._patience = self._reactor.callLater(self._timeout, silent)
+        self._greeting = Greeting(
+            self._reactor,
+            self._where,
+            self._opened,
+            self._acknowledged,
+            lambda why: self._link.failed(RelayLost(why)),
+        )
+
+    def _acknowledged(self, largest: int) -> None:
+        assert self._session is not None
+        terms = Terms(
+            self._opened.connection, self._opened.token.hex(), largest, self._opened.room, self._where.repeats
+        )
+        self._session.datagrams = asdict(terms)
+        self._link.data_up()
 
     def _hand_over(self) -> None:
         assert self._session is not None
-        control, data = take_socket(self._control.transport), take_socket(self._data.transport)
+        self._stop_waiting()
+        control = take_socket(self._control.transport)
+        greeting = self._greeting
+        data = take_socket(self._data.transport) if greeting is None else greeting.take_socket()
         self._done.callback(Established(control, data, self._session))
 
+    def _stop_waiting(self) -> None:
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            patience.cancel()
+
     def _abandon(self, why: BaseException) -> None:
+        self._stop_waiting()
+        if self._greeting is not None:
+            self._greeting.stop()
         for attempt in self._attempts:
             attempt.cancel()
         for protocol in (self._control, self._data):

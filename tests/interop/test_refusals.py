@@ -172,7 +172,11 @@ class CommandTests(RefusalCase):
 
     def test_data_over_udp(self):
         self.stage.lttngnet("create session1")
-        self.refused("enable-consumer -C tcp://127.0.0.1 -D udp://127.0.0.1 -e", "UDP is not supported yet")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            port = nobody.getsockname()[1]
+        uris = f"-C tcp://127.0.0.1:{self.stage.ports['control']} -D udp://127.0.0.1:{port}"
+        self.refused(f"enable-consumer {uris} -e", "nobody takes datagrams there")
 
     def test_half_an_output(self):
         self.stage.lttngnet("create session1 --no-consumer")
