@@ -429,5 +429,7 @@ class DatagramPath:
             self._go_on()
 
     def connectionLost(self, reason: Failure) -> None:
-        """See `IReadWriteDescriptor`: the reactor ends."""
-        self._end()
+        """See `IReadWriteDescriptor`: a datagram was refused, which epoll takes for the end."""
+        if self._is_open:
+            self._door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            self.doWrite()

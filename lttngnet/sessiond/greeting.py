@@ -152,8 +152,10 @@ class Greeting:
         return "greeting"
 
     def connectionLost(self, reason: Failure) -> None:
-        """See `IReadDescriptor`: the reactor ends."""
-        self.stop()
+        """See `IReadDescriptor`: a hello was refused, which epoll takes for the end; or the reactor ends."""
+        self.doRead()
+        if self._door is not None and not self._is_over:
+            self._reactor.addReader(self)
 
     def doRead(self) -> None:
         """See whether a hello is acknowledged."""
