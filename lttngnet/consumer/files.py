@@ -45,6 +45,22 @@ class Chunk:
         self._made[Path(path)] = None
         return create(file)
 
+    def replace(self, path: PurePath, text: bytes) -> BinaryIO:
+        """Write a new file in place of an older one: whoever looks finds the one or the other, whole."""
+        aside = path.with_name(f".{path.name}.new")
+        file = self.create(aside)
+        try:
+            write_all(file, text)
+            (self.folder / aside).replace(self.folder / path)
+        except OSError:
+            file.close()
+            (self.folder / aside).unlink(missing_ok=True)
+            raise
+        finally:
+            del self._made[Path(aside)]
+        self._made[Path(path)] = None
+        return file
+
     def archive(self, closed: int) -> Path:
         """Move it, closed at that time, to where it stays; return that path."""
         place = self._session / ARCHIVES / f"{self._begin}{_time(closed)}-{self._number}"
@@ -100,9 +116,10 @@ class StreamFiles:
         write_all(self._trace, text)
 
     def rewrite(self, text: bytes) -> None:
-        """Write all metadata anew."""
-        self._open()
-        self.append(text)
+        """Write all metadata anew; where that fails, what there was stays."""
+        trace = self._chunk.replace(self.path.with_name(self._name), text)
+        self.close()
+        self._trace = trace
 
     def text(self) -> bytes:
         """Return what was written."""

@@ -1,6 +1,7 @@
 """The sink that is a local folder."""
 
 import os
+from errno import ENOSPC
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -47,6 +48,33 @@ class DirectorySinkTests(SynchronousTestCase):
             [IndexEntry(0, 64, 32, 100, 200, 3, 0, 1, 0), IndexEntry(8, 32, 32, 100, 200, 3, 0, 1, 1)],
         )
         self.do(self.sink.finish())
+
+    def test_whoever_reads_metadata_that_is_written_anew_finds_some(self):
+        metadata = self.do(self.sink.add_stream("kernel", "metadata"))
+        path = self.folder / "kernel" / "metadata"
+        self.sink.write_metadata(metadata, b"old")
+        seen = []
+        replace = Path.replace
+
+        def look(aside, target):
+            seen.append((path.read_bytes(), aside.name[:1]))
+            return replace(aside, target)
+
+        self.patch(Path, "replace", look)
+        with path.open("rb") as before:
+            self.sink.rewrite_metadata(metadata, b"new")
+            self.assertEqual(before.read(), b"old")
+        self.sink.write_metadata(metadata, b" and more")
+        self.assertEqual((seen, path.read_bytes()), ([(b"old", ".")], b"new and more"))
+
+        def fail(aside, target):
+            raise OSError(ENOSPC, "No space left on device")
+
+        self.patch(Path, "replace", fail)
+        self.sink.rewrite_metadata(metadata, b"newer")
+        self.assertEqual((len(self.lost), path.read_bytes()), (1, b"new and more"))
+        self.do(self.sink.finish())
+        self.assertEqual([file.name for file in path.parent.iterdir()], ["metadata"])
 
     def test_a_stream_without_packets_has_no_index(self):
         self.do(self.sink.add_stream("kernel", "channel0_0"))

@@ -109,4 +109,5 @@ class AnyTalkTests(SynchronousTestCase):
                 connection.close()
             relay.store.close()
         self.assertEqual([event for event in log if event["log_level"] is LogLevel.critical], [])
-        self.assertEqual((relay.store.sessions, open_files()), ({}, before))
+        self.assertEqual(relay.store.sessions, {})
+        self.assertLessEqual(open_files(), before)  # other tests' garbage may have gone meanwhile

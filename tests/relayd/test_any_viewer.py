@@ -77,4 +77,5 @@ class AnyViewerTests(SynchronousTestCase):
                     connection.close()
             daemon.store.close()
         self.assertEqual([event for event in log if event["log_level"] is LogLevel.critical], [])
-        self.assertEqual((daemon.store.sessions, open_files()), ({}, before))
+        self.assertEqual(daemon.store.sessions, {})
+        self.assertLessEqual(open_files(), before)  # other tests' garbage may have gone meanwhile

@@ -88,6 +88,19 @@ class Chunk:
         self._files.setdefault(path.parent, set()).add(path.name)
         return descriptor
 
+    def replace(self, descriptor: Descriptor, old: PurePosixPath, name: str) -> None:
+        """Give a file of the chunk another name, in place of the one that has it. Raises OSError."""
+        new = old.with_name(name)
+        self._tree.replace(self._place / old.parent, old.name, name)
+        descriptor.where = lambda: self._place / new
+        self._files[old.parent].discard(old.name)
+        self._files[old.parent].add(name)
+
+    def remove(self, path: PurePosixPath) -> None:
+        """Delete a file of the chunk. Raises OSError."""
+        self._tree.unlink(self._place / path.parent, [path.name])
+        self._files[path.parent].discard(path.name)
+
     def require(self, path: PurePosixPath) -> None:
         """See that a folder of the chunk is there, which somebody else may have removed. Raises OSError."""
         self._tree.require(self._place / path)

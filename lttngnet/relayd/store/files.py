@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from errno import ESTALE
 from pathlib import PurePosixPath
+from uuid import uuid4
 
 from lttngnet.ctf.index import index_header
 from lttngnet.log import Logger
@@ -21,13 +22,14 @@ class File:
     """A file that only grows. Every write raises OSError.
 
     Attributes:
+        descriptor: of the file.
         size: in bytes.
         whole: bytes of metadata that make sense: behind them may stand the beginning of more.
         is_closed: whether nothing more is written.
     """
 
     def __init__(self, descriptor: Descriptor) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self.size = 0
         self.whole = 0
         self.is_closed = False
@@ -38,7 +40,7 @@ class File:
 
         A hole reads as zeros as well, and so padding that is only announced costs no disk.
         """
-        descriptor, length = self._descriptor.number(), len(data)
+        descriptor, length = self.descriptor.number(), len(data)
         if descriptor < 0:
             self.size += length + padding
         elif padding <= min(length, len(ZEROS)):  # both in one system call
@@ -62,7 +64,7 @@ class File:
 
     def fail(self, problem: OSError) -> None:
         """Raise this whenever something is written from now on, and at the end."""
-        self._descriptor.problem = problem
+        self.descriptor.problem = problem
 
     def hold(self) -> None:
         """Keep the file open, even if it is closed, until `release`."""
@@ -72,16 +74,16 @@ class File:
         """Keep it open no more. Raises OSError."""
         self._is_held = False
         if self.is_closed:
-            self._descriptor.close()
+            self.descriptor.close()
 
     def close(self) -> None:
         """Let go of the file; to do so twice is no error. Raises OSError."""
         self.is_closed = True
         if not self._is_held:
-            self._descriptor.close()
+            self.descriptor.close()
 
     def _opened(self) -> int:
-        descriptor = self._descriptor.number()
+        descriptor = self.descriptor.number()
         if descriptor < 0:
             raise OSError(ESTALE, "the file was deleted long ago")
         return descriptor
@@ -137,6 +139,7 @@ class Files:
         self._number = 0
         self._trail = trail
         self.index_file: File | None = None
+        self._aside: PurePosixPath | None = None  # where the trace file lies until it takes its place
         self._chunk = chunk.acquire()
         try:
             self.data = self._begin()
@@ -173,6 +176,23 @@ class Files:
         self.data.close()
         self.data = self._begin()
 
+    def rewrite(self) -> None:
+        """Begin the trace file anew beside the one that is there, until `replace`. Raises OSError."""
+        path = self._path / self._file_name
+        self._leave_aside()
+        aside = path.with_name(f".{uuid4().hex}")
+        data = self._create(aside)
+        self._aside = aside
+        self.data.close()
+        self.data = data
+        self._trail.begin(TraceFile(self._chunk, path, data, self._index_minor))
+
+    def replace(self) -> None:
+        """Let what was begun by `rewrite` take its place: there is always one. Raises OSError."""
+        if self._aside is not None:
+            self._chunk.replace(self.data.descriptor, self._aside, self._file_name)
+            self._aside = None
+
     def take_index(self) -> File | None:
         """Give the present index file away, to who still has something to write there and will close it."""
         taken, self.index_file = self.index_file, None
@@ -180,6 +200,13 @@ class Files:
 
     def close(self) -> None:
         """Let go of the files and of the chunk."""
+        try:
+            if self._aside is not None:
+                self._settle()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         try:
             self.data.close()
         finally:
@@ -192,6 +219,19 @@ class Files:
     @property
     def _file_name(self) -> str:
         return f"{self._name}_{self._number}" if self._size_limit else self._name
+
+    def _settle(self) -> None:
+        """Do what is left of `rewrite` at the end."""
+        if self.data.size:  # the beginning of something
+            self._leave_aside()
+        else:  # it was to be empty
+            self.replace()
+
+    def _leave_aside(self) -> None:
+        """Delete what was begun by `rewrite`, and is not whole."""
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            self._chunk.remove(aside)
 
     def _begin(self) -> File:
         path = self._path / self._file_name

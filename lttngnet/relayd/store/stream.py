@@ -204,16 +204,20 @@ class Stream:
         """
         if not self.is_metadata:
             raise Refusal(Code.INVALID_PROTOCOL, f"stream {self.handle} is no metadata stream")
-        file = self._opened().data
-        file.append(text, padding)
+        files = self._opened()
+        files.data.append(text, padding)
         if is_whole:
-            file.whole = file.size
+            files.replace()
+            files.data.whole = files.data.size
 
     def reset_metadata(self) -> None:
-        """Begin the metadata anew, empty. Raises Refusal and OSError as `receive`."""
+        """Begin the metadata anew: what there is stays until something whole takes its place.
+
+        Raises Refusal and OSError as `receive`.
+        """
         if not self.is_metadata:
             raise Refusal(Code.UNKNOWN, f"stream {self.handle} is no metadata stream")
-        self._opened().restart()
+        self._opened().rewrite()
 
     # ------------------------------------------------------------ rotation
 

@@ -86,6 +86,16 @@ class Tree:
         finally:
             os.close(source)
 
+    def replace(self, folder: PurePosixPath, old: str, new: str) -> None:
+        """Give a file another name in its folder, which another one may have had: who reads that keeps it."""
+        where = self._walk(folder.parts)
+        try:
+            with suppress(FileNotFoundError):
+                self._deleting(os.stat(new, dir_fd=where, follow_symlinks=False))
+            os.replace(old, new, src_dir_fd=where, dst_dir_fd=where)
+        finally:
+            os.close(where)
+
     def unlink(self, path: PurePosixPath, names: Iterable[str]) -> None:
         """Remove files of a folder; that one is gone already is no error."""
         with suppress(FileNotFoundError):

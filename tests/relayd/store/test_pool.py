@@ -103,7 +103,7 @@ class PoolTests(PoolTestCase):
                 failing.clear()
                 raise OSError(ENOSPC, "quota")
 
-        failing.append(first._descriptor.open)
+        failing.append(first.descriptor.open)
         self.patch(pool_module.os, "close", full)
         for number in range(4):
             self.file(str(number))  # none of these is to blame
