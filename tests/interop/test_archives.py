@@ -12,7 +12,7 @@ from tests.interop.genuine import Namespace, build_application, missing, tree
 from tests.interop.ours import text_of
 from tests.interop.test_ust import NUMBER, Case
 from tests.interop.twins import PINNED
-from tests.waiting import wait_until
+from tests.waiting import until, wait_until
 
 UNAVAILABLE = missing()
 TICK = re.compile(r"demo:tick: .*\{ n = (\d+) \}")
@@ -168,19 +168,17 @@ class WhereverMixin:
     async def test_metadata_is_written_anew(self):
         session = await self.traced()
         wanted = self.running.step(10)
-        (metadata,) = self.traces.rglob("metadata")
-        while "steps:step" not in (before := metadata.read_text()):
-            await deferLater(reactor, 0.01)
+        before = await until(lambda: self.metadata("steps:step"), "the metadata")
         for turn in range(3):
-            metadata.write_text("nonsense")
+            await until(self.spoil_metadata, "the metadata that is to be spoiled")
             await session.regenerate("metadata")
             wanted += self.running.step(10)
-            while not metadata.exists() or "steps:step" not in metadata.read_text():
-                await deferLater(reactor, 0.01)
-            self.assertEqual(self.apart_from_the_clock(metadata), self.apart_from_the_clock(before))
+            await until(
+                lambda: [*self.metadata("steps:step").values()] == [*before.values()], "it to be anew"
+            )
             if turn == 1:
                 await session.rotate()
-                metadata = next(path for path in self.traces.rglob("metadata") if "archives" not in str(path))
+                await until(lambda: self.metadata("steps:step"), "the metadata of the next chunk")
         await self.assert_refused(Code.NOT_SUPPORTED, session.regenerate("weather"))
         await session.stop()
         await self.assert_refused(Code.SESSION_NOT_STARTED, session.regenerate("metadata"))
@@ -188,9 +186,18 @@ class WhereverMixin:
         await self.archived(2)
         self.assertEqual(self.read(), {"steps:step": wanted})
 
-    def apart_from_the_clock(self, metadata):
-        text = metadata if isinstance(metadata, str) else metadata.read_text()
-        return re.sub("offset = -?[0-9]+;", "", text)
+    def metadata(self, event):
+        """Return the metadata that is being written and has the event, apart from the clock, by its path."""
+        paths = [path for path in self.traces.rglob("metadata") if "archives" not in path.parts]
+        texts = {path: path.read_text() for path in paths}
+        return {path: re.sub("offset = -?[0-9]+;", "", text) for path, text in texts.items() if event in text}
+
+    def spoil_metadata(self):
+        """Write over it; whether there was any."""
+        found = self.metadata("steps:step")
+        for path in found:
+            path.write_text("nonsense")
+        return found
 
     async def test_of_other_domains(self):
         """Log records: a program whose stream has nothing in it does not keep a chunk from its archive."""
