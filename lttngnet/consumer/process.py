@@ -46,6 +46,28 @@ def adopt(reactor: IReactorSocket, descriptor: int, protocol: Protocol) -> None:
         reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)
 
 
+def connect(reactor: Any, sink: RelaySink, control: int, data: int, producer: IPushProducer | None) -> None:
+    """Let a sink have its connections, whose sockets are its own from now on.
+
+    Args:
+        reactor: that serves them.
+        sink: whose session was made over the control connection.
+        control: descriptor of its socket.
+        data: descriptor of the one for data, TCP or UDP.
+        producer: is paused while the relay daemon is slow.
+    """
+    client = ControlClient(reactor, ANSWER_TIMEOUT, sink.lose)
+    adopt(reactor, control, client)
+    door = socket.socket(fileno=data)
+    if sink.session.datagrams is None:
+        path = DataPath(sink.lose)
+        Outgoing(door, path, reactor)
+        sink.connect(client, path, producer)
+    else:
+        terms = Terms(**sink.session.datagrams)
+        sink.connect(client, DatagramPath(reactor, door, terms, client, sink.lose), producer)
+
+
 class Consumer(amp.Channel):
     """The consumer process's end of the connection with the session daemon."""
 
@@ -77,7 +99,7 @@ class Consumer(amp.Channel):
         clock: IReactorTime = self._reactor
         valve = self._carrier.route.valve()
         sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: self._sink_lost(sink, why))
-        self._connect(sink, control, data, valve)
+        connect(self._reactor, sink, control, data, valve)
         return {"problem": await self._carrier.use(sink, valve, live=sink.session.live / 1e6)}
 
     @amp.answers(amp.UseDirectory)
@@ -96,7 +118,7 @@ class Consumer(amp.Channel):
         """See `amp.SnapshotToRelay`."""
         clock: IReactorTime = self._reactor
         sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: None)
-        self._connect(sink, control, data, None)
+        connect(self._reactor, sink, control, data, None)
         await self._carrier.snapshot(sink)
 
     @amp.answers(amp.SnapshotToFolder)
@@ -179,19 +201,6 @@ class Consumer(amp.Channel):
         last = Deferred.fromCoroutine(self._carrier.finish())
         last.addErrback(lambda failure: self.log.warn("{why}", why=failure.getErrorMessage()))
         last.addBoth(lambda _: self._stop())
-
-    def _connect(self, sink: RelaySink, control: int, data: int, producer: IPushProducer | None) -> None:
-        """Let a sink have its connections, whose sockets were passed to us."""
-        client = ControlClient(self._reactor, ANSWER_TIMEOUT, sink.lose)
-        adopt(self._reactor, control, client)
-        door = socket.socket(fileno=data)
-        if sink.session.datagrams is None:
-            path = DataPath(sink.lose)
-            Outgoing(door, path, self._reactor)
-            sink.connect(client, path, producer)
-        else:
-            terms = Terms(**sink.session.datagrams)
-            sink.connect(client, DatagramPath(self._reactor, door, terms, client, sink.lose), producer)
 
     def _take_precedence(self) -> None:
         """Run before what is traced: where that has every CPU busy, its buffers overflow else."""

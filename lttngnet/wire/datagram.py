@@ -158,14 +158,12 @@ def fragments(
         largest: bytes of a datagram.
         ranges: of the content, begin and end, that are wanted; None wants all.
     """
-    room = largest - OVERHEAD
-    for begin, end in [(0, len(content))] if ranges is None else ranges:
+    room, length, pack = largest - OVERHEAD, len(content), Head.layout.pack  # there are thousands in a second
+    for begin, end in [(0, length)] if ranges is None else ranges:
         for at in range(begin, max(end, begin + 1), room):
             piece = content[at : min(at + room, end)]
-            head = Head(
-                MAGIC, VERSION, FRAGMENT, 0, 0, connection, stream, sequence, at, len(content), padding
-            )
-            yield seal.put_on(head, piece), piece
+            head = pack(MAGIC, VERSION, FRAGMENT, 0, 0, connection, stream, sequence, at, length, padding)
+            yield head + seal.of(head, piece), piece
 
 
 class Parts:
