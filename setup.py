@@ -1,3 +1,9 @@
-from setuptools import setup
+"""What setup.cfg cannot say: the compiled parts, which are left out where they cannot be built."""
 
-setup()
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension("lttngnet.sources.ftrace._convert", ["lttngnet/sources/ftrace/_convert.c"], optional=True),
+    ]
+)

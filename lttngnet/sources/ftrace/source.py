@@ -25,16 +25,12 @@ from lttngnet.interfaces import IPacketSource
 from lttngnet.log import Logger
 from lttngnet.sources import tally
 from lttngnet.sources.ftrace.classes import EventClasses
+from lttngnet.sources.ftrace.converter import Converter, choose
 from lttngnet.sources.ftrace.formats import Formats
 from lttngnet.sources.ftrace.preamble import describe_trace
-from lttngnet.sources.ftrace.stream import Channel, Converter, CpuStream, ReadBuffer
+from lttngnet.sources.ftrace.stream import Channel, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
 from lttngnet.wire.amp import close_all
-
-try:
-    from lttngnet.sources.ftrace.convert_numpy import convert
-except ImportError:
-    from lttngnet.sources.ftrace.convert import convert
 
 _FLUSH_INTERVAL = 0.2
 """Seconds after which what does not fill the buffers is taken, as LTTng's read timer does."""
@@ -89,7 +85,7 @@ class KernelSource:
         session: str,
         hostname: str | None,
         reactor: Any,  # IReactorFDSet, IReactorTime
-        convert: Converter = convert,
+        convert: Converter | None = None,  # the fastest there is
         limits: Mapping[str, Limit] | None = None,  # by channel
     ) -> None:
         self._limits = limits or {}
@@ -98,7 +94,7 @@ class KernelSource:
         self._session = session
         self._hostname = hostname
         self._reactor = reactor
-        self._convert = convert
+        self._converter, self._convert = choose() if convert is None else ("given", convert)
         self._timer = LoopingCall(self._flush)
         self._timer.clock = reactor
         self._watchers: list[Watcher] = []
@@ -141,6 +137,7 @@ class KernelSource:
             except BaseException:
                 self.close()
                 raise
+            self.log.debug("What the kernel recorded is converted by: {name}", name=self._converter)
         self._running = True
         self._timer.start(_FLUSH_INTERVAL, now=False).addErrback(self._flush_failed)
         self._watch()

@@ -8,19 +8,17 @@ from uuid import UUID
 
 from lttngnet.ctf.packet import Packet, Silence
 from lttngnet.sources.ftrace.classes import EventClasses
+from lttngnet.sources.ftrace.converter import Converter
 from lttngnet.sources.ftrace.ringbuffer import (
     MAGIC,
     PACKET_HEADER,
     PAGES,
     RECORDS,
     Converted,
-    Run,
     first_event,
     runs,
 )
 from lttngnet.sources.ftrace.tracefs import Instance, Stats
-
-Converter = Callable[[bytearray, Run, EventClasses], Converted | None]
 
 _STATS_SIZE = 4096
 _BATCH = 256 << 10

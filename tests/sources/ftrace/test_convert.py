@@ -1,3 +1,5 @@
+import contextlib
+import sys
 from unittest import skipIf
 from uuid import UUID
 
@@ -15,9 +17,11 @@ from lttngnet.sources.ftrace.ringbuffer import (
     MAGIC,
     PACKET_HEADER,
     RECORDS,
+    Run,
     first_event,
     runs,
 )
+from tests import compiled
 from tests.sources.ftrace.made_up import (
     LAYOUTS,
     PAGE_SIZE,
@@ -38,8 +42,19 @@ try:
 except ImportError:
     with_numpy = None
 
+COMPILED = "lttngnet.sources.ftrace._convert"
+
 TRACE = UUID(int=7)
 BATCHES = st.integers(1, 8)
+
+
+def compiled_convert():
+    """Return the compiled converter, as its source is now."""
+    module = sys.modules[COMPILED] = compiled.extension(COMPILED)
+    from lttngnet.sources.ftrace import convert_compiled
+
+    convert_compiled._convert = module
+    return convert_compiled.convert
 
 
 def packets_of(pages, convert, batch):
@@ -98,6 +113,14 @@ class ConvertMixin:
         self.assertTrue(agree(writer.events, read), f"{writer.events}\n{read}")
         self.assertEqual(sum(made.events for made, _ in packets), len(read))
         return packets, texts
+
+    def check_same(self, pages, batch):
+        """It makes the same bytes as the first of the converters."""
+        raw = Writer().write(pages)
+        plain, texts = packets_of(raw, with_stdlib.convert, batch)
+        others, other_texts = packets_of(raw, self.convert, batch)
+        self.assertEqual(plain, others)
+        self.assertEqual(sorted(texts), sorted(other_texts))
 
     def test_nothing(self):
         self.assertEqual(self.check([])[0], [])
@@ -169,8 +192,62 @@ class NumpyTests(ConvertMixin, SynchronousTestCase):
     @settings(deadline=None)
     @given(pages=PAGES, batch=BATCHES)
     def test_same_bytes(self, pages, batch):
-        raw = Writer().write(pages)
-        plain, texts = packets_of(raw, with_stdlib.convert, batch)
-        vectors, other_texts = packets_of(raw, with_numpy.convert, batch)
-        self.assertEqual(plain, vectors)
-        self.assertEqual(sorted(texts), sorted(other_texts))
+        self.check_same(pages, batch)
+
+
+@skipIf(compiled.why_not(), compiled.why_not())
+class CompiledTests(ConvertMixin, SynchronousTestCase):
+    def setUp(self):
+        self.convert = compiled_convert()
+
+    @settings(deadline=None)
+    @given(pages=PAGES, batch=BATCHES)
+    def test_reads_as_put_in(self, pages, batch):
+        self.check(pages, batch)
+
+    @settings(deadline=None)
+    @given(pages=PAGES, batch=BATCHES)
+    def test_same_bytes(self, pages, batch):
+        self.check_same(pages, batch)
+
+    def test_in_the_order_of_the_records(self):
+        """Even the classes are met in the same order."""
+        surprised = [
+            Record(event, 5, (3, 4), surprise) for surprise in (0, 1, 5) for event in (100, 104, 108)
+        ]
+        raw = Writer().write([Page(0, surprised, "padding"), Page(5, surprised[::-1], "void")])
+        self.assertEqual(packets_of(raw, self.convert, 2), packets_of(raw, with_stdlib.convert, 2))
+
+    def run_of(self, *words):
+        """Return the buffer, the run and the classes of one page of these words."""
+        records = b"".join(word.to_bytes(4, "little") for word in words)
+        buffer = bytearray(RECORDS) + records
+        return buffer, Run(len(records), [(0, 0)]), EventClasses(LAYOUTS.__getitem__, 0, lambda text: None)
+
+    def test_records_that_reach_beyond_their_page(self):
+        for words in ((5, 100, 0), (0,), (0, 4), (0, 0, 0), (0, 100, 100), (30,), (29 | 1 << 5,)):
+            self.assertRaises(ValueError, self.convert, *self.run_of(*words))
+
+    @settings(deadline=None)
+    @given(words=st.lists(st.one_of(st.integers(0, 255), st.integers(0, (1 << 32) - 1)), max_size=40))
+    def test_anything(self, words):
+        """What no kernel writes is refused, or read as something; memory is not touched beyond it."""
+        buffer, run, classes = self.run_of(*words)
+        buffer += b"\xee" * 64
+        with contextlib.suppress(ValueError, KeyError):
+            self.convert(buffer, run, classes)
+        self.assertEqual(buffer[-64:], b"\xee" * 64)
+
+    def test_wrong_arguments(self):
+        convert = compiled.extension(COMPILED).convert
+        classes = self.run_of()[2]
+        tables = classes.words, classes.last_words, classes.slacks
+        self.assertRaises(TypeError, convert)
+        self.assertRaises(BufferError, convert, b"1234", [], *tables, classes.resolve)
+        self.assertRaises(ValueError, convert, bytearray(4), [], bytes(4), *tables[1:], classes.resolve)
+        for pages in ([(5, 0)], [(-1, 0)], [(1, 0), (0, 0)]):
+            self.assertRaises(ValueError, convert, bytearray(4), pages, *tables, classes.resolve)
+        self.assertRaises(TypeError, convert, bytearray(4), [None], *tables, classes.resolve)
+        for answer in (-1, 1 << 16, None):
+            with self.assertRaises((ValueError, TypeError)):
+                convert(bytearray(12), [(0, 0)], *tables, lambda *_, answer=answer: answer)

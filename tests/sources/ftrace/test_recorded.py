@@ -21,6 +21,8 @@ from lttngnet.sources.ftrace.names import lttng_event_name
 from lttngnet.sources.ftrace.preamble import describe_trace
 from lttngnet.sources.ftrace.stream import Channel, CpuStream, ReadBuffer
 from lttngnet.sources.ftrace.tracefs import Instance
+from tests import compiled
+from tests.sources.ftrace.test_convert import compiled_convert
 
 try:
     from lttngnet.sources.ftrace import convert_numpy as with_numpy
@@ -107,19 +109,22 @@ def babeltrace_text(metadata, packets):
 
 
 class RecordedTests(SynchronousTestCase):
-    @skipIf(with_numpy is None, "numpy is not installed")
-    def check_same_bytes(self, name):
+    def check_same_bytes(self, convert):
+        """It makes the same bytes as the first of the converters."""
         self.patch(preamble, "creation_datetime", lambda: "20261122T120000+0000")
-        metadata, packets = trace(name, with_stdlib.convert)
-        other_metadata, other_packets = trace(name, with_numpy.convert)
-        self.assertEqual(packets, other_packets)
-        self.assertEqual(sorted(metadata.split("event {")), sorted(other_metadata.split("event {")))
+        for name in (OLD, NEW):  # small sub-buffers, large ones
+            metadata, packets = trace(name, with_stdlib.convert)
+            other_metadata, other_packets = trace(name, convert)
+            self.assertEqual(packets, other_packets)
+            self.assertEqual(sorted(metadata.split("event {")), sorted(other_metadata.split("event {")))
 
-    def test_same_bytes_of_small_subbuffers(self):
-        self.check_same_bytes(OLD)
+    @skipIf(with_numpy is None, "numpy is not installed")
+    def test_same_bytes_with_numpy(self):
+        self.check_same_bytes(with_numpy.convert)
 
-    def test_same_bytes_of_large_subbuffers(self):
-        self.check_same_bytes(NEW)
+    @skipIf(compiled.why_not(), compiled.why_not())
+    def test_same_bytes_compiled(self):
+        self.check_same_bytes(compiled_convert())
 
     @skipIf(which("babeltrace2") is None, "babeltrace2 is not installed")
     def check_text(self, name):
