@@ -143,6 +143,6 @@ class SwitchTests(SwitchCase):
         await self.switch("folder")  # what is kept goes there
         emitted, facts = await self.end()
         found = [number for part in self.parts for number in self.read(part)[0]]
-        self.assertEqual(found, sorted(set(found)))
+        self.assertEqual(sorted(found), sorted(set(found)))
         self.assertEqual(len(found), emitted - facts["discarded"])
         self.assertEqual((facts["dropped"], facts["spooled"]), (0, 0))
