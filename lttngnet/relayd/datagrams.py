@@ -39,6 +39,7 @@ LEAST_WINDOW = 1 << 16  # bytes that a session may always have under way
 BUFFER = 1 << 16
 UDP_GRO = 104  # <linux/udp.h>: the system hands on many datagrams of one sender together
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond what the system allows others
+TRUNCATED = int(socket.MSG_TRUNC)
 SPACE = socket.CMSG_SPACE(4)  # bytes for what it says about that
 TELL = 60.0  # seconds between two lines in the log about strangers
 
@@ -258,7 +259,7 @@ class DatagramPort(Service):
             return False
         except OSError:  # what an earlier answer of ours met
             return True
-        if flags & socket.MSG_TRUNC:
+        if flags & TRUNCATED:
             return True
         size = next((_size(data) for _, kind, data in extra if kind == UDP_GRO), 0) or length or 1
         for at in range(0, length, size):

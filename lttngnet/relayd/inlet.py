@@ -298,6 +298,7 @@ class Inlet:
             stream.add_index(index)
         header = DataHeader(0, stream.handle, number, len(parts.content), parts.padding)
         stream.receive(header, memoryview(parts.content), True)
+        self._gathering.reuse(parts)
 
     def _wait(self) -> None:
         if self._timer is None and any(lane.due for lane in self._lanes.values()):

@@ -14,8 +14,12 @@ is ours. It is spoken only with a peer that announced it on the control connecti
      32  4  offset of the piece in the content
      36  4  length of the whole content; of an acknowledgement: of the hello that came, in bytes
      40  4  padding: zeros that follow the content in the trace file, and do not travel
-     44 16  seal: the first half of the HMAC-SHA-256, keyed by the token, of all before and behind it
-     60  …  the piece
+     44  4  check: the CRC-32 of the piece, or of what fills a hello
+     48 16  seal: the first half of the HMAC-SHA-256, keyed by the token, of all before it
+     64  …  the piece
+
+The seal keeps those out who do not see what travels; who does, sees the token as well, as on any connection
+without encryption. The check finds what was damaged on the way.
 
 All integers are big endian. A fragment says all about its packet, so that fragments may come in any order, be
 cut anew when they are repeated, and come twice.
@@ -25,6 +29,7 @@ import hmac
 from bisect import bisect_left
 from collections.abc import Iterator
 from hashlib import sha256
+from zlib import crc32
 
 from lttngnet.errors import WireError
 from lttngnet.wire.codec import U8, U32, U64, Buffer, Message
@@ -40,6 +45,8 @@ SMALLEST = 512  # bytes of the largest datagram that a path has to carry
 
 PARTS_LIMIT = 4096  # of a packet, with holes between them
 PACKETS_LIMIT = 1 << 14  # of which something is missing
+SPARE_LIMIT = 1 << 18  # bytes of …
+SPARE, SPARE_LENGTHS = 4, 4  # … pieces of memory that are kept for the next packets, of so many lengths
 
 
 class Head(Message):
@@ -56,10 +63,13 @@ class Head(Message):
     offset: U32
     length: U32
     padding: U32
+    check: U32
 
 
 OVERHEAD = Head.layout.size + SEAL_SIZE
 """Bytes of a datagram that are not content."""
+
+CHECK = slice(44, 48)  # where it stands
 
 
 class Seal:
@@ -74,24 +84,25 @@ class Seal:
         self._inner = sha256(bytes(byte ^ 0x36 for byte in block))  # RFC 2104; the keys are hashed once
         self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
 
-    def of(self, head: Buffer, piece: Buffer) -> bytes:
-        """Return the seal of a datagram."""
+    def of(self, head: Buffer) -> bytes:
+        """Return the seal of what stands before it."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(head)
-        inner.update(piece)
         outer.update(inner.digest())
         return outer.digest()[:SEAL_SIZE]
 
     def is_on(self, datagram: Buffer) -> bool:
-        """Tell whether a datagram, which is long enough for one, has this seal."""
+        """Tell whether a datagram, which is long enough for one, has this seal, and its piece is whole."""
         view = memoryview(datagram)
-        size = Head.layout.size
-        return hmac.compare_digest(view[size:OVERHEAD], self.of(view[:size], view[OVERHEAD:]))
+        seal = self.of(view[: Head.layout.size])
+        if not hmac.compare_digest(view[Head.layout.size : OVERHEAD], seal):
+            return False
+        return crc32(view[OVERHEAD:]) == int.from_bytes(view[CHECK], "big")
 
-    def put_on(self, head: Head, piece: Buffer = b"") -> bytes:
+    def put_on(self, head: Head) -> bytes:
         """Return what stands before a piece."""
         packed = head.pack()
-        return packed + self.of(packed, piece)
+        return packed + self.of(packed)
 
 
 def read(datagram: Buffer) -> Head:
@@ -112,16 +123,16 @@ def read(datagram: Buffer) -> Head:
 
 def hello(seal: Seal, connection: int, attempt: int, size: int) -> bytes:
     """Return a datagram of that many bytes, which asks whether it arrives."""
-    head = Head(MAGIC, VERSION, HELLO, 0, 0, connection, attempt, 0, 0, 0, 0)
     filling = bytes(max(0, size - OVERHEAD))
-    return seal.put_on(head, filling) + filling
+    head = Head(MAGIC, VERSION, HELLO, 0, 0, connection, attempt, 0, 0, 0, 0, crc32(filling))
+    return seal.put_on(head) + filling
 
 
 def acknowledgement(seal: Seal, greeting: Head, size: int) -> bytes:
     """Return the answer to a hello of that many bytes. It is never longer than that."""
     attempt = greeting.stream
     return seal.put_on(
-        Head(MAGIC, VERSION, ACKNOWLEDGEMENT, 0, 0, greeting.connection, attempt, 0, 0, size, 0)
+        Head(MAGIC, VERSION, ACKNOWLEDGEMENT, 0, 0, greeting.connection, attempt, 0, 0, size, 0, 0)
     )
 
 
@@ -162,21 +173,39 @@ def fragments(
     for begin, end in [(0, length)] if ranges is None else ranges:
         for at in range(begin, max(end, begin + 1), room):
             piece = content[at : min(at + room, end)]
-            head = pack(MAGIC, VERSION, FRAGMENT, 0, 0, connection, stream, sequence, at, length, padding)
-            yield head + seal.of(head, piece), piece
+            head = pack(
+                MAGIC,
+                VERSION,
+                FRAGMENT,
+                0,
+                0,
+                connection,
+                stream,
+                sequence,
+                at,
+                length,
+                padding,
+                crc32(piece),
+            )
+            yield head + seal.of(head), piece
 
 
 class Parts:
     """A packet of which not all is here yet.
 
+    Args:
+        length: of its content, bytes.
+        padding: bytes.
+        content: memory to put it together in, of that length; None takes new memory.
+
     Attributes:
-        content: with zeros where something is missing.
+        content: of which something may be missing.
         padding: bytes.
         touched: when a piece came last, as whoever gathers the packet notes it.
     """
 
-    def __init__(self, length: int, padding: int) -> None:
-        self.content = bytearray(length)
+    def __init__(self, length: int, padding: int, content: bytearray | None = None) -> None:
+        self.content = bytearray(length) if content is None else content
         self.padding = padding
         self.touched = 0.0
         self._begins: list[int] = []  # of what is here, in order, with a hole before each but the first …
@@ -254,6 +283,7 @@ class Gathering:
         self.room = room
         self.used = 0
         self._packets: dict[tuple[int, int], Parts] = {}
+        self._spare: dict[int, list[bytearray]] = {}  # by length
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -270,7 +300,8 @@ class Gathering:
         if parts is None:
             if self.used + head.length > self.room or len(self._packets) >= PACKETS_LIMIT:
                 raise WireError("no room for another packet")
-            parts = Parts(head.length, head.padding)
+            spare = self._spare.get(head.length)
+            parts = Parts(head.length, head.padding, spare.pop() if spare else None)
             parts.add(head.offset, piece)
             self._packets[name] = parts
             self.used += head.length
@@ -290,8 +321,19 @@ class Gathering:
             self.used -= len(parts.content)
         return parts
 
+    def reuse(self, parts: Parts) -> None:
+        """Put another packet together in the memory of one that was taken, and is done with."""
+        if len(parts.content) > SPARE_LIMIT:
+            return
+        if len(self._spare) > SPARE_LENGTHS:
+            self._spare.clear()
+        spare = self._spare.setdefault(len(parts.content), [])
+        if len(spare) < SPARE:
+            spare.append(parts.content)
+
     def clear(self) -> None:
         """Forget all."""
+        self._spare.clear()
         self._packets.clear()
         self.used = 0
 

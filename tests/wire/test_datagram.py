@@ -3,6 +3,7 @@
 import hmac
 import os
 from random import Random
+from zlib import crc32
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ def take(gathering, one):
 class SealTests(SynchronousTestCase):
     def test_it_is_the_hmac_of_rfc_2104(self):
         expected = hmac.digest(TOKEN, b"headpiece", "sha256")[:16]
-        self.assertEqual(SEAL.of(b"head", b"piece"), expected)
+        self.assertEqual(SEAL.of(b"headpiece"), expected)
 
     def test_hello(self):
         hello = datagram.hello(SEAL, 7, 2, 1400)
@@ -117,7 +118,8 @@ class PartsTests(SynchronousTestCase):
         missing = {at for begin, end in parts.missing for at in range(begin, end)}
         self.assertEqual(missing, set(range(size)) - here)
         self.assertEqual(parts.is_whole, not missing)
-        self.assertEqual(bytes(parts.content), bytes(b if b - 1 in here else 0 for b in content))
+        for at in here:
+            self.assertEqual(parts.content[at], content[at])
         for piece in cut(content, OVERHEAD + 4, ranges=parts.missing):
             parts.add(datagram.read(piece).offset, piece[OVERHEAD:])
         self.assertTrue(parts.is_whole)
@@ -175,6 +177,20 @@ class GatheringTests(SynchronousTestCase):
         self.assertRaises(WireError, take, gathering, cut(bytes(21))[1])
         self.assertRaises(WireError, take, gathering, cut(bytes(20), padding=4)[1])
 
+    def test_memory_that_is_used_again(self):
+        gathering = Gathering(1 << 20)
+        take(gathering, cut(b"x" * 20)[0])
+        taken = gathering.take(1, 0)
+        gathering.reuse(taken)
+        for one in cut(b"y" * 20, sequence=1):
+            content = take(gathering, one)
+        self.assertEqual(content, b"y" * 20)
+        self.assertIs(gathering.get(1, 1).content, taken.content)
+        for length in range(20):
+            gathering.reuse(Parts(length, 0))
+        take(gathering, cut(b"z" * 20, sequence=2)[0])
+        self.assertIsNot(gathering.get(1, 2).content, taken.content)
+
     def test_a_fragment_that_was_here(self):
         gathering = Gathering(1 << 20)
         one = cut(bytes(20))[0]
@@ -183,4 +199,4 @@ class GatheringTests(SynchronousTestCase):
 
     def test_head(self):
         head = datagram.read(cut(b"content", 2000, sequence=9)[0])
-        self.assertEqual(head, Head(datagram.MAGIC, 1, FRAGMENT, 0, 0, 7, 1, 9, 0, 7, 3))
+        self.assertEqual(head, Head(datagram.MAGIC, 1, FRAGMENT, 0, 0, 7, 1, 9, 0, 7, 3, crc32(b"content")))
