@@ -42,6 +42,7 @@ class Memory:
         events: what `ListEvents` answers.
         path: what `Rotate` answers.
         warning: what `EnableConsumer` warns of.
+        template_warnings: what `SetConsumerUri` warns of.
         outputs: what `ListSnapshotOutputs` answers.
     """
 
@@ -54,6 +55,7 @@ class Memory:
         self.events = []
         self.path = "/traces/archives/0"
         self.warning = ""
+        self.template_warnings = []
         self.outputs = [{"id": 2, "name": "two", "output": "file:///two/"}]
 
 
@@ -88,7 +90,8 @@ class FakeDaemon(amp.AMP):
     @answers(wire.SetConsumerUri)
     async def set_consumer_uri(self, session, output):
         self.note("SetConsumerUri", session=session, output=output)
-        return {"output": "tcp4://192.168.1.10:5342/ [data: 5343]"}
+        warnings = [*output["warnings"], *self.memory.template_warnings]
+        return {"output": "tcp4://192.168.1.10:5342/ [data: 5343]", "warnings": warnings}
 
     @answers(wire.EnableConsumer)
     async def enable_consumer(self, session):

@@ -67,6 +67,8 @@ def enable_consumer(
         template = path = ""
         for output, lines in settings:
             template = await session.set_consumer_uri(output)
+            warnings.extend(daemon.warnings)
+            daemon.warnings.clear()
             said.extend(f"{line} set for session {name}." for line in lines)
         if enable:
             path = await session.enable_consumer()

@@ -37,6 +37,7 @@ class Session:
         """Set the consumer template, or a half of it (RFC, "Client API integration").
 
         It is in force when the consumer is enabled; but a network consumer is freed unless tracing is active.
+        What there is to be warned of in the whole template is told in `Daemon.warnings`.
 
         Args:
             uri: text is read by `lttngnet.uri.parse_argument`, in the working directory of this process.
@@ -48,7 +49,9 @@ class Session:
             CommandError: the URI is wrong (INVALID).
         """
         output = output_of(uri) if isinstance(uri, str) else uri
-        return str((await self._ask(wire.SetConsumerUri, output=output.to_dict()))["output"])
+        answer = await self._ask(wire.SetConsumerUri, output=output.to_dict())
+        self._daemon.warnings += [each for each in answer["warnings"] if each not in output.warnings]
+        return str(answer["output"])
 
     async def enable_consumer(self) -> str:
         """Establish the network session, or open the local folder, and have a consumer ready for it (RFC).

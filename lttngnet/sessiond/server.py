@@ -71,7 +71,8 @@ class ClientChannel(amp.Channel):
         wanted = checked(output)
         if wanted is None or not (wanted.is_network or wanted.is_complete):
             raise CommandError(Code.INVALID, "there is no URI to set")
-        return {"output": await self._sessions.get(session).set_consumer_uri(wanted)}
+        template = await self._sessions.get(session).set_consumer_uri(wanted)
+        return {"output": str(template), "warnings": list(template.warnings)}
 
     @amp.answers(amp.EnableConsumer)
     async def enable_consumer(self, session: str) -> dict[str, Any]:

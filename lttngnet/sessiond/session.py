@@ -97,8 +97,8 @@ class Session:
         return str(self._outlet.template if self._outlet.consumer is None else self._outlet.present)
 
     @in_turn
-    async def set_consumer_uri(self, output: Output) -> str:
-        """Set the consumer template, or the half of it that ``output`` has; return all of it as text.
+    async def set_consumer_uri(self, output: Output) -> Output:
+        """Set the consumer template, or the half of it that ``output`` has; return all of it.
 
         The output that is in force stays so until `enable_consumer`. But a network consumer whose session is
         not active is freed: its trace is closed (RFC, "Client API integration").
@@ -121,7 +121,7 @@ class Session:
             await self._recording.detach()
             await outlet.close()
         outlet.template = template
-        return str(template)
+        return template
 
     @in_turn
     async def enable_consumer(self) -> tuple[str, str]:

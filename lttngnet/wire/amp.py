@@ -217,12 +217,14 @@ class CreateSession(Command):
 class SetConsumerUri(Command):
     """Set the consumer template of a session, or a half of it; the answer is the template as text.
 
+    Also ``warnings``: sentences about all of the template, such as that its halves have different addresses.
+
     What is in force stays so until `EnableConsumer`; but a network consumer is freed where no
     tracing is active.
     """
 
     arguments = [(b"session", amp.Unicode()), (b"output", Json())]
-    response = [(b"output", amp.Unicode())]
+    response = [(b"output", amp.Unicode()), (b"warnings", Json())]
 
 
 class EnableConsumer(Command):

@@ -99,6 +99,10 @@ class ConsumerTests(TerminalCase):
         result = self.run_command("enable-consumer", "/traces")
         self.assertEqual(result.exit_code, 0)
         self.assertIn(f"Warning: {self.daemon.warning}", result.output)
+        self.daemon.template_warnings = ["control and data part"]
+        result = self.run_command("enable-consumer", "-C", "tcp://10.0.0.1", "-D", "tcp://10.0.0.2")
+        self.assertEqual(result.stderr.count("Warning: control and data part\n"), 1)
+        self.assertEqual(result.stderr.count("Warning: "), 2)
 
     def test_disable(self):
         self.assertEqual(self.succeeds("disable-consumer"), "Consumer disabled successfully\n")

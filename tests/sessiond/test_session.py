@@ -311,7 +311,7 @@ class SessionTests(SessionCase):
         self.do(session.set_consumer_uri(halves[0]))
         self.assertIn("control", self.refused(session.enable_consumer(), Code.URL_CTRL_MISS))
         self.do(session.set_consumer_uri(halves[1]))
-        self.assertEqual(self.result, "tcp4://127.0.0.1:1/ [data: 2]")
+        self.assertEqual(str(self.result), "tcp4://127.0.0.1:1/ [data: 2]")
         self.assertEqual(self.do(session.enable_consumer()), ["establish", "connect"])
 
     def test_what_cannot_be_had_changes_nothing(self):
@@ -372,11 +372,37 @@ class SessionTests(SessionCase):
         self.assertEqual([wanted.base_path for wanted in self.wanted], ["a", "a-2", "b", "a-3"])
 
     def test_two_halves(self):
+        halves = (
+            (("tcp://127.0.0.1", None), Code.URL_DATA_MISS),
+            ((None, "tcp://127.0.0.1"), Code.URL_CTRL_MISS),
+        )
+        for (first, missing), (second, _) in (halves, halves[::-1]):
+            session = self.session(None)
+            self.do(self.enable(session), session.set_consumer_uri(parse_pair(*first, "/")))
+            for command in (session.enable_consumer, session.start):
+                self.refused(command(), missing)
+            self.assertEqual(self.notes.done, [])
+            self.do(session.set_consumer_uri(parse_pair(*second, "/")))
+            self.assertEqual(self.do(session.start())[:3], ["establish", "spawn", "connect"])
+
+    def test_two_addresses(self):
+        """Both are taken, and the user is reminded, also where they come one by one."""
         session = self.session(None)
         self.do(session.set_consumer_uri(parse_pair("tcp://127.0.0.1", None, "/")))
-        self.refused(session.enable_consumer(), Code.URL_DATA_MISS)
-        self.do(session.set_consumer_uri(parse_pair(None, "tcp://127.0.0.1", "/")))
+        self.assertEqual(self.result.warnings, ())
+        self.do(session.set_consumer_uri(parse_pair(None, "tcp://127.0.0.2", "/")))
+        (warning,) = self.result.warnings
+        self.assertIn("both must reach the same relay daemon", warning)
         self.do(session.enable_consumer())
+
+    def test_after_enable_a_half_is_a_new_template(self):
+        """The other half is not taken from a consumer that is enabled."""
+        for begin in (lambda session: session.enable_consumer(), lambda session: session.start()):
+            session = self.session()
+            self.do(self.enable(session), begin(session))
+            self.do(session.set_consumer_uri(parse_pair("tcp://127.0.0.9", None, "/")))
+            self.assertEqual(str(self.result), "tcp4://127.0.0.9:5342/ [no data]")
+            self.refused(session.enable_consumer(), Code.URL_DATA_MISS)
 
     def test_no_output(self):
         session = self.session(None)
