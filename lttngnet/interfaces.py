@@ -85,11 +85,15 @@ class IPacketSource(Interface):
             sink: None where there are only to be snapshots.
         """
 
-    async def snapshot(sink: Any) -> None:
+    async def snapshot(sink: Any, max_size: int = 0) -> None:
         """Hand what is recorded, and stays recorded, to an `IPacketSink` of its own; see `start`.
 
+        Args:
+            sink: that is for nothing else.
+            max_size: bytes; as many of the newest packets, of each stream alike, as fit in. 0: all.
+
         Raises:
-            CommandError: what is read of this kind of trace is gone.
+            CommandError: what is read of this kind of trace is gone; not one packet of each stream fits in.
         """
 
     def clear() -> None:

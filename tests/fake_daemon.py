@@ -155,8 +155,8 @@ class FakeDaemon(amp.AMP):
         self.note("Clear", session=session)
 
     @answers(wire.RecordSnapshot)
-    async def record_snapshot(self, session, name, output):
-        self.note("RecordSnapshot", session=session, name=name, output=output)
+    async def record_snapshot(self, session, name, output, max_size):
+        self.note("RecordSnapshot", session=session, name=name, output=output, max_size=max_size)
         return {"path": "/traces/snapshot-1"}
 
     @answers(wire.AddSnapshotOutput)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lttngnet.cli.amounts import SIZE
 from lttngnet.cli.options import as_json, examples, output_argument, output_pair, session_option, uri_options
 from lttngnet.cli.terminal import Terminal, pass_terminal
 from lttngnet.uri import Output
@@ -20,6 +21,7 @@ _output = click.argument("output", metavar="[URI]", required=False)
         "lttngnet create flight --snapshot",
         "lttngnet snapshot record",
         "lttngnet snapshot record --name crash net://192.168.1.10",
+        "lttngnet snapshot record --max-size 2M",
         "lttngnet snapshot add-output /var/tmp/snapshots",
     )
 )
@@ -31,6 +33,9 @@ def snapshot() -> None:
 @_output
 @uri_options
 @_name
+@click.option(
+    "-m", "--max-size", type=SIZE, default=0, metavar="SIZE", help="Record the newest, up to this size."
+)
 @session_option
 @as_json
 @pass_terminal
@@ -42,13 +47,14 @@ def record(
     control: str | None,
     data: str | None,
     label: str,
+    max_size: int,
     name: str | None,
     as_json: bool,
 ) -> None:
     """Record a snapshot: to the output of the session, or to another one (a URI or a path)."""
     session, wanted = terminal.session(name), _chosen(output, both, control, data)
     path = terminal.ask(
-        lambda daemon: daemon.handle(session).snapshot(label, wanted), wait="Recording the snapshot"
+        lambda daemon: daemon.handle(session).snapshot(label, wanted, max_size), wait="Recording the snapshot"
     )
     text = f"A snapshot of session {session} is at {path}"
     terminal.tell({"name": session, "path": path}, text, as_json)

@@ -154,19 +154,21 @@ class Session:
         """Delete what was recorded up to now, but for what is archived; tracing goes on."""
         await self._ask(wire.Clear)
 
-    async def snapshot(self, name: str = "", output: str | Output | None = None) -> str:
+    async def snapshot(self, name: str = "", output: str | Output | None = None, max_size: int = 0) -> str:
         """Record a snapshot of what is in the buffers, which stays there.
 
         Args:
             name: takes the place of that of the output.
             output: as in `set_consumer_uri`; None: the one that the session has.
+            max_size: bytes of packets that are recorded, the newest of each stream; 0 for no limit.
 
         Returns:
             Where it lies: below the relay daemon's folder, or a local path.
         """
         wanted = output_of(output) if isinstance(output, str) else output
         where = None if wanted is None else wanted.to_dict()
-        return str((await self._ask(wire.RecordSnapshot, name=name, output=where))["path"])
+        wanted_now = {"name": name, "output": where, "max_size": max_size}
+        return str((await self._ask(wire.RecordSnapshot, **wanted_now))["path"])
 
     async def add_snapshot_output(self, output: str | Output, name: str = "") -> Facts:
         """Add an output of snapshots, as in `set_consumer_uri`; return its ``id``, ``name``, ``output``."""

@@ -147,8 +147,12 @@ class Carrier:
             self._held = False
             self._tell_sources()
 
-    async def snapshot(self, sink: Any) -> None:
-        """Let a sink, which is for nothing else, have all that is recorded now; it stays in the buffers.
+    async def snapshot(self, sink: Any, max_size: int) -> None:
+        """Let a sink, which is for nothing else, have what is recorded now; it stays in the buffers.
+
+        Args:
+            sink: an `IPacketSink`.
+            max_size: bytes that it is to have at most, of the newest; 0: all.
 
         Raises:
             CommandError: there is nothing like that, or the sink cannot take it.
@@ -157,7 +161,7 @@ class Carrier:
         async def record() -> None:
             await sink.begin()
             for kind in sorted(self._known):
-                await self._sources[kind].snapshot(sink)
+                await self._sources[kind].snapshot(sink, max_size)
             await sink.finish()
 
         try:

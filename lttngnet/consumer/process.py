@@ -114,22 +114,22 @@ class Consumer(amp.Channel):
         return {"problem": await self._carrier.use(sink)}
 
     @amp.answers(amp.SnapshotToRelay)
-    async def snapshot_to_relay(self, control: int, data: int, relay: dict[str, Any]) -> None:
+    async def snapshot_to_relay(self, control: int, data: int, relay: dict[str, Any], max_size: int) -> None:
         """See `amp.SnapshotToRelay`."""
         clock: IReactorTime = self._reactor
         sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: None)
         connect(self._reactor, sink, control, data, None)
-        await self._carrier.snapshot(sink)
+        await self._carrier.snapshot(sink, max_size)
 
     @amp.answers(amp.SnapshotToFolder)
-    async def snapshot_to_folder(self, path: str) -> None:
+    async def snapshot_to_folder(self, path: str, max_size: int) -> None:
         """See `amp.SnapshotToFolder`."""
         problems: list[str] = []
         try:
             sink = DirectorySink(path, problems.append, has_indexes=False)
         except OSError as problem:
             raise CommandError(Code.SNAPSHOT_FAIL, f"cannot make the snapshot's folder: {problem}") from None
-        await self._carrier.snapshot(sink)
+        await self._carrier.snapshot(sink, max_size)
         if problems:
             raise CommandError(Code.SNAPSHOT_FAIL, problems[0])
 

@@ -137,19 +137,20 @@ class ConsumerProcess:
         """Let it write to a local folder from now on; see `connect`."""
         return str((await self._ask(amp.UseDirectory, path=path))["problem"])
 
-    async def snapshot_to_relay(self, link: Established, name: str, chunk: int) -> None:
+    async def snapshot_to_relay(self, link: Established, name: str, chunk: int, max_size: int) -> None:
         """Let it record a snapshot of that name over a link; our sockets are closed whatever happens."""
         relay = dict(vars(link.session)) | {"snapshot": name, "chunk": chunk}
         if relay["prefix"]:
             relay["prefix"] = f"{relay['prefix'].rstrip('/')}/{name}/"
         try:
-            await self._ask(amp.SnapshotToRelay, control=link.control, data=link.data, relay=relay)
+            sockets = {"control": link.control, "data": link.data}
+            await self._ask(amp.SnapshotToRelay, **sockets, relay=relay, max_size=max_size)
         finally:
             link.close()
 
-    async def snapshot_to_folder(self, path: str) -> None:
+    async def snapshot_to_folder(self, path: str, max_size: int) -> None:
         """Let it record a snapshot in a folder."""
-        await self._ask(amp.SnapshotToFolder, path=path)
+        await self._ask(amp.SnapshotToFolder, path=path, max_size=max_size)
 
     async def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """See `ICourier`."""

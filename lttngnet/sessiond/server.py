@@ -149,9 +149,12 @@ class ClientChannel(amp.Channel):
         await self._sessions.get(session).clear()
 
     @amp.answers(amp.RecordSnapshot)
-    async def record_snapshot(self, session: str, name: str, output: dict[str, Any] | None) -> dict[str, Any]:
+    async def record_snapshot(
+        self, session: str, name: str, output: dict[str, Any] | None, max_size: int
+    ) -> dict[str, Any]:
         """See `amp.RecordSnapshot`."""
-        return {"path": await self._sessions.get(session).record_snapshot(name, checked(output))}
+        recorded = self._sessions.get(session).record_snapshot(name, checked(output), max_size)
+        return {"path": await recorded}
 
     @amp.answers(amp.AddSnapshotOutput)
     async def add_snapshot_output(self, session: str, name: str, output: dict[str, Any]) -> dict[str, Any]:

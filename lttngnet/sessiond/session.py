@@ -266,11 +266,11 @@ class Session:
         self._archives.disable(kind)
 
     @in_turn
-    async def record_snapshot(self, name: str, output: Output | None) -> str:
+    async def record_snapshot(self, name: str, output: Output | None, max_size: int = 0) -> str:
         """Record a snapshot; see `Snapshots.record`."""
         snapshots = self._for_snapshots()
         self._check_started()
-        return await snapshots.record(self._consumer(), name, output)
+        return await snapshots.record(self._consumer(), name, output, max_size)
 
     @in_turn
     async def add_snapshot_output(self, name: str, output: Output) -> dict[str, Any]:

@@ -76,8 +76,14 @@ class Snapshots:
             {"id": place.number, "name": place.name, "output": str(place.output)} for place in self._places
         ]
 
-    async def record(self, consumer: ConsumerProcess, name: str, output: Output | None) -> str:
+    async def record(self, consumer: ConsumerProcess, name: str, output: Output | None, max_size: int) -> str:
         """Record a snapshot, to the output that is set or to another one; return where it lies.
+
+        Args:
+            consumer: that has the buffers.
+            name: takes the place of that of the output, if it is not empty.
+            output: another one, or None.
+            max_size: bytes that are recorded of the newest, of all streams together; 0 for no limit.
 
         Raises:
             CommandError: there is no output, or nothing can be recorded there.
@@ -86,6 +92,8 @@ class Snapshots:
             raise CommandError(
                 Code.SNAPSHOT_FAIL, f"session {self._session} has no snapshot output: add one, or name one"
             )
+        if max_size < 0 or max_size.bit_length() > 63:
+            raise CommandError(Code.MAX_SIZE_INVALID, f"a snapshot cannot have a size of {max_size} bytes")
         place = self._places[0] if output is None else Place(0, "snapshot-0", output)
         self._check(name, place.output)
         now = int(self._surroundings.seconds())
@@ -93,7 +101,7 @@ class Snapshots:
         chunk = f"{name or place.name}-{datetime.fromtimestamp(now):%Y%m%d-%H%M%S}-{number}"
         if place.output.path is not None:
             path = str(Path(place.output.path, chunk))
-            await consumer.snapshot_to_folder(path)
+            await consumer.snapshot_to_folder(path, max_size)
             return path
         assert place.output.control is not None
         wanted = CreateSession(
@@ -107,7 +115,7 @@ class Snapshots:
         )
         link = await self._surroundings.establish(place.output, wanted)
         path = f"{link.session.path}/{chunk}"
-        await consumer.snapshot_to_relay(link, chunk, number)
+        await consumer.snapshot_to_relay(link, chunk, number, max_size)
         return path
 
     def _check(self, name: str, output: Output) -> None:

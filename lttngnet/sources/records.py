@@ -125,7 +125,7 @@ class RecordsSource:
                     program.drain()
             self._flush()
 
-    async def snapshot(self, sink: Any) -> None:
+    async def snapshot(self, sink: Any, max_size: int = 0) -> None:
         """See `IPacketSource`: what is read is gone."""
         raise CommandError(Code.SNAPSHOT_UNSUPPORTED, f"there are no snapshots of {self.path} traces")
 

@@ -354,10 +354,15 @@ class RecordSnapshot(Command):
     """Record a snapshot; the answer is where it lies, at the relay daemon or here.
 
     ``name`` takes the place of that of the output if it is not empty. ``output`` is an `Output` as a dict, or
-    None for the one that the session has.
+    None for the one that the session has. ``max_size`` is in bytes, 0 for no limit.
     """
 
-    arguments = [(b"session", amp.Unicode()), (b"name", amp.Unicode()), (b"output", Json())]
+    arguments = [
+        (b"session", amp.Unicode()),
+        (b"name", amp.Unicode()),
+        (b"output", Json()),
+        (b"max_size", amp.Integer()),
+    ]
     response = [(b"path", amp.Unicode())]
 
 
@@ -481,15 +486,18 @@ class UseDirectory(Command):
 
 
 class SnapshotToRelay(Command):
-    """Carry what is recorded now to a relay daemon, and hang up; it stays recorded. See `AdoptRelay`."""
+    """Carry what is recorded now to a relay daemon, and hang up; it stays recorded. See `AdoptRelay`.
 
-    arguments = AdoptRelay.arguments
+    No more than ``max_size`` bytes of the newest, if that is not 0.
+    """
+
+    arguments = [*AdoptRelay.arguments, (b"max_size", amp.Integer())]
 
 
 class SnapshotToFolder(Command):
-    """Carry what is recorded now to a local folder, which is made now; it stays recorded."""
+    """Carry what is recorded now to a local folder, which is made now; see `SnapshotToRelay`."""
 
-    arguments = [(b"path", amp.Unicode())]
+    arguments = [(b"path", amp.Unicode()), (b"max_size", amp.Integer())]
 
 
 class AddSource(Command):

@@ -21,7 +21,10 @@ class SnapshotTests(TerminalCase):
         self.assertEqual(
             self.succeeds("snapshot", "record"), "A snapshot of session s1 is at /traces/snapshot-1\n"
         )
-        self.assertEqual(self.asked("RecordSnapshot")[-1], {"session": "s1", "name": "", "output": None})
+        usual = {"session": "s1", "name": "", "output": None, "max_size": 0}
+        self.assertEqual(self.asked("RecordSnapshot")[-1], usual)
+        self.succeeds("snapshot", "record", "--max-size", "2M")
+        self.assertEqual(self.asked("RecordSnapshot")[-1]["max_size"], 2 << 20)
         told = self.succeeds("snapshot", "record", "-s", "x", "-n", "crash", "net://10.0.0.1", "--json")
         self.assertEqual(json.loads(told), {"name": "x", "path": "/traces/snapshot-1"})
         asked = self.asked("RecordSnapshot")[-1]

@@ -70,8 +70,14 @@ class WhereverMixin:
             running.step(100)
         path = await session.snapshot()
         again = await session.snapshot("again")
+        cpus = len({each.name for each in self.folder_of(path).glob("ust/uid/0/64-bit/c_*")})
+        small = await session.snapshot("small", max_size=2 * cpus * 4096)
         self.assertTrue((await session.describe())["snapshot"])
+        await self.assert_refused(Code.MAX_SIZE_INVALID, session.snapshot(max_size=4096 * cpus - 1))
         await session.destroy()
+        streams = [each.stat().st_size for each in self.folder_of(small).glob("ust/uid/0/64-bit/c_*")]
+        self.assertLessEqual(sum(streams), 2 * cpus * 4096)
+        self.assertEqual(numbers(self.folder_of(small))[-1], 3999)
         for each in (path, again):
             found = numbers(self.folder_of(each))
             self.assertEqual(found[-1], 3999)

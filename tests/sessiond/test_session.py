@@ -87,11 +87,11 @@ class Consumer:
         self.notes.note(f"use {path}")
         return self.problem
 
-    async def snapshot_to_relay(self, link, name, chunk):
-        self.notes.note(f"snapshot {chunk} {name}")
+    async def snapshot_to_relay(self, link, name, chunk, max_size):
+        self.notes.note(f"snapshot {chunk} {name}" + f" {max_size}" * bool(max_size))
 
-    async def snapshot_to_folder(self, path):
-        self.notes.note(f"snapshot {path}")
+    async def snapshot_to_folder(self, path, max_size):
+        self.notes.note(f"snapshot {path}" + f" {max_size}" * bool(max_size))
 
     async def begin(self):
         self.notes.note("begin")

@@ -68,6 +68,8 @@ class SnapshotTests(SessionCase):
         session = self.started()
         self.refused(session.rotate(), Code.ROTATION_NOT_AVAILABLE)
         self.refused(session.record_snapshot("a/b", None), Code.INVALID)
+        self.refused(session.record_snapshot("", None, -1), Code.MAX_SIZE_INVALID)
+        self.refused(session.record_snapshot("", None, 1 << 63), Code.MAX_SIZE_INVALID)
         half = parse_pair("tcp://127.0.0.1", None, "/")
         self.refused(session.record_snapshot("", half), Code.INVALID)
         other = SessionCase.session(self)

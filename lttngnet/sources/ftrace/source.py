@@ -178,7 +178,7 @@ class KernelSource:
             self._sink.rewrite_metadata(self._metadata, text)
         return {}, []
 
-    async def snapshot(self, sink: Any) -> None:
+    async def snapshot(self, sink: Any, max_size: int = 0) -> None:
         """See `IPacketSource`: what is read is gone."""
         raise CommandError(Code.SNAPSHOT_UNSUPPORTED, f"there are no snapshots of {self.path} traces")
 

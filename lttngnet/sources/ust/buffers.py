@@ -153,18 +153,22 @@ class Stream:
         """Give back what `get` returned."""
         self._put(self._pointer)
 
-    def snapshot(self) -> Iterator[Packet]:
+    def snapshot(self, most: int | None = None) -> Iterator[Packet]:
         """Yield what is in the buffer now, the oldest first; it stays there.
 
         A packet is lent until the next. Nobody may `get` packets of this stream, before or after.
+
+        Args:
+            most: packets, the newest, none of which is empty unless it is the only one; None for all.
         """
-        self.flush()
+        self.flush(only_if_used=most is not None and self.positions()[0] != self.positions()[1])
         self._library.call("snapshot", self._pointer)
         consumed, produced = self._positions()
         step = self._library.number("get_max_subbuf_size", self._pointer)
         position = self._library.ffi.new("unsigned long *")
         get, put = self._library.function("get_subbuf"), self._library.function("put_subbuf")
-        for number in range((produced - consumed) % _POSITIONS // step):
+        count = (produced - consumed) % _POSITIONS // step
+        for number in range(max(count - most, 0) if most is not None else 0, count):
             position[0] = (consumed + number * step) % _POSITIONS
             if get(self._pointer, position):
                 continue  # it was overwritten meanwhile

@@ -23,7 +23,7 @@ from lttngnet.sources import tally
 from lttngnet.sources.ust.buffers import Channel
 from lttngnet.sources.ust.library import Library, LibraryMissing, load
 from lttngnet.sources.ust.reader import Flow
-from lttngnet.sources.ust.trace import Trace
+from lttngnet.sources.ust.trace import Trace, most_packets
 from lttngnet.wire.amp import close_all
 
 SHORTEST = 1e-3
@@ -109,11 +109,13 @@ class UstSource:
                 raise CommandError(Code.NOT_SUPPORTED, f"applications' buffers are not asked: {what}")
         return {}, []
 
-    async def snapshot(self, sink: Any) -> None:
+    async def snapshot(self, sink: Any, max_size: int = 0) -> None:
         """See `IPacketSource`."""
         async with self._turn:
-            for trace in list(self._traces.values()):
-                await trace.snapshot(sink)
+            traces = list(self._traces.values())
+            most = most_packets(traces, max_size) if max_size else None
+            for trace in traces:
+                await trace.snapshot(sink, most)
 
     def clear(self) -> None:
         """See `IPacketSource`."""

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from lttngnet.ctf.packet import Limit
+from lttngnet.errors import Code, CommandError
 from lttngnet.sources.ust.buffers import Channel, Options, Stream
 from lttngnet.sources.ust.library import Library
 from lttngnet.sources.ust.reader import Flow, Reader
@@ -99,8 +100,13 @@ class Trace:
         elif text:
             self._sink.write_metadata(self._metadata, text.encode())
 
-    async def snapshot(self, sink: Any) -> None:
-        """Hand what is in the buffers now to another sink, stream by stream; it stays there."""
+    async def snapshot(self, sink: Any, most: int | None = None) -> None:
+        """Hand what is in the buffers now to another sink, stream by stream; it stays there.
+
+        Args:
+            sink: an `IPacketSink`.
+            most: packets of each stream, the newest; None for all.
+        """
         for channel in self.channels:
             if channel.options.stream_class not in self._described:
                 continue
@@ -108,7 +114,7 @@ class Trace:
                 number = await sink.add_stream(self.path, f"{channel.options.name}_{stream.cpu}")
                 if not channel.streams:
                     return  # it was closed meanwhile
-                for packet in stream.snapshot():
+                for packet in stream.snapshot(most):
                     sink.write(number, packet)
                 await sink.quiesce()  # no more than this one waits to be sent
         metadata = await sink.add_stream(self.path, "metadata")
@@ -141,3 +147,24 @@ class Trace:
         for channel in self.channels:
             channel.close()
         self.channels.clear()
+
+
+def most_packets(traces: Iterable[Trace], size: int) -> int:
+    """Return how many packets of each stream can be in a snapshot; see `IPacketSource.snapshot`.
+
+    Raises:
+        CommandError: not one.
+    """
+    options = [(each.options, len(each.streams)) for trace in traces for each in trace.channels]
+    left, most = size, 0
+    while another := sum(of.subbuf_size * streams for of, streams in options if of.num_subbuf > most):
+        if another > left:
+            break
+        left -= another
+        most += 1
+    if options and not most:
+        raise CommandError(
+            Code.MAX_SIZE_INVALID,
+            f"a snapshot of {size} bytes has no room for a packet of each stream: that takes {another}",
+        )
+    return most

@@ -121,6 +121,31 @@ class UstSourceTests(SynchronousTestCase):
         self.wait(self.source.snapshot(empty := BusySink()))
         self.assertEqual(len(empty.packets), self.cpus)
 
+    def test_a_snapshot_of_limited_size(self):
+        """As many packets of every stream as fit in, the newest; none of them empty."""
+        self.make(0, channel(num_subbuf=4), channel("large", 1, subbuf_size=2 * PAGE, num_subbuf=2))
+        self.wait(self.source.start(None))
+        self.wait(self.source.ask("describe", {"trace": 0, "text": "", "described": [0, 1]}, []))
+        for stream in self.streams():
+            self.fill(stream, 2)
+        one = self.cpus * 3 * PAGE  # of each stream
+
+        def recorded(size):
+            self.wait(self.source.snapshot(sink := BusySink(), size))
+            packets = [packet for _, packet, _ in sink.packets]
+            self.assertLessEqual(sum(packet.packet_size // 8 for packet in packets), size)
+            return sorted(packet.sequence for packet in packets)
+
+        failure = self.failureResultOf(
+            Deferred.fromCoroutine(self.source.snapshot(BusySink(), one - 1)), CommandError
+        )
+        self.assertEqual(failure.value.code, Code.MAX_SIZE_INVALID)
+        self.assertIn(f"that takes {one}", str(failure.value))
+        self.assertEqual(recorded(one), 2 * self.cpus * [1])
+        self.assertEqual(recorded(2 * one - 1), 2 * self.cpus * [1])
+        self.assertEqual(recorded(2 * one), sorted(2 * self.cpus * [0, 1]))
+        self.assertEqual(recorded(10 * one), sorted(2 * self.cpus * [0, 1]))
+
     def test_limits_of_files(self):
         self.make(0, channel(tracefile_size=PAGE, tracefile_count=3))
         self.start()
