@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from unittest import skipUnless
@@ -60,6 +61,22 @@ class UriTests(SynchronousTestCase):
         self.assertGreater(len(table), 15)
         for control, data, told in table:
             self.check(told, parse_pair, bare(control), bare(data))
+
+
+@skipUnless(DOC.is_dir(), "the documentation is not here")
+class RuleTests(SynchronousTestCase):
+    """Page `consumer`."""
+
+    def test_each_rule_is_shown_by_tests_that_exist(self):
+        table = rows("consumer", "rules")
+        self.assertGreater(len(table), 30)
+        for _, rule, shown in table:
+            tests = re.findall(r"`(tests\.[\w.]+)`", shown)
+            self.assertTrue(tests, rule)
+            for test in tests:
+                name, kind, method = test.rsplit(".", 2)
+                found = getattr(getattr(import_module(name), kind, None), method, None)
+                self.assertTrue(callable(found), f"{test}: {rule}")
 
 
 @skipUnless(DOC.is_dir(), "the documentation is not here")
