@@ -162,10 +162,14 @@ class GenuineRelayTests(ApplicationsMixin, LiveCase):
 class ProgramTests(LiveCase):
     """Records of a Python program."""
 
-    async def test_records(self):
+    def program(self):
         program = self.space.converse(sys.executable, "-c", PROGRAM, cwd=Path(__file__).parents[2])
         self.addCleanup(program.stdout.close)
         self.assertEqual(program.stdout.readline(), "ready\n")
+        return program
+
+    async def test_records(self):
+        program = self.program()
         session = await self.live_session()
         await session.enable_events("python", ["app"])
         await session.start()
@@ -184,6 +188,33 @@ class ProgramTests(LiveCase):
         self.assertEqual(viewer.process.wait(DEADLINE), 0)
         text = viewer.log.read_text()
         self.assertEqual(re.findall(r'"message (\d)"', text), list("0123456" * 3))
+
+    async def test_records_and_events_of_applications(self):
+        """Two sources in one live session, of which one has streams that nobody describes: those of agents."""
+        program = self.program()
+        session = await self.live_session()
+        await session.enable_events("python", ["app"])
+        await session.enable_events("userspace", ["steps:step"])
+        await session.start()
+        running = self.steps()
+        viewer = self.attach("viewer", 1)
+        for number in range(1, 4):
+            program.stdin.write("7\n")
+            program.stdin.flush()
+            self.assertEqual(program.stdout.readline(), "done\n")
+            running.step(20)
+            self.shows(viewer, '"message 6"', number)
+            self.shows(viewer, " steps:step: ", 20 * number)
+        program.stdin.close()
+        program.wait()
+        await session.stop()
+        await session.destroy()
+        self.assertEqual(viewer.process.wait(DEADLINE), 0)
+        text = viewer.log.read_text()
+        self.assertEqual(re.findall(r'"message (\d)"', text), list("0123456" * 3))
+        self.assertEqual(re.findall(r"steps:step: .* n = (\d+) }", text), [str(n) for n in range(60)])
+        times = re.findall(r"^\[([\d:.]+)\]", text, re.M)
+        self.assertEqual((len(times), times), (81, sorted(times)))
 
 
 @skipIf(NO_KERNEL, NO_KERNEL)
