@@ -1,18 +1,16 @@
 """Rotation and clearing of our sessions, to a folder and to relay daemons; babeltrace2 reads all."""
 
+import contextlib
 import re
 import sys
 from unittest import skipIf
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-
 from lttngnet.client import Code
-from tests.interop.genuine import Namespace, build_application, missing, tree
+from tests.interop.genuine import Namespace, Ticker, build_application, missing, tree
 from tests.interop.ours import text_of
 from tests.interop.test_ust import NUMBER, Case
 from tests.interop.twins import PINNED
-from tests.waiting import until, wait_until
+from tests.waiting import until
 
 UNAVAILABLE = missing()
 TICK = re.compile(r"demo:tick: .*\{ n = (\d+) \}")
@@ -35,9 +33,16 @@ class WhereverMixin:
 
     async def archived(self, count):
         """Return the archives once there are so many: a genuine relay daemon does not say when they are."""
-        while len(self.archives()) < count:
-            await deferLater(reactor, 0.02)
+        await until(lambda: len(self.archives()) >= count, f"{count} archives")
         return self.archives()
+
+    async def rotated(self, session, count):
+        """Wait until a session was rotated so often."""
+
+        async def reached():
+            return (await session.describe())["rotated"] >= count
+
+        await until(reached, f"{count} rotations")
 
     async def traced(self, **options):
         session = await self.session(**options)
@@ -88,21 +93,19 @@ class WhereverMixin:
 
     async def test_rotate_again_and_again(self):
         application = build_application(self.folder)
-        session = await self.session(subbuf_size=65536, num_subbuf=16)
+        session = await self.session(subbuf_size=65536, num_subbuf=64)  # room for some minutes
         await session.enable_events("userspace", ["demo:tick"], channel="c")
         await session.start()
-        ticking = self.space.start(application, 1 << 30, 20, log="ticks")
-        wait_until((self.folder / "ticks").read_text, "the application")
+        ticking = Ticker(self.space, application, "ticks", 20)
         for _ in range(6):
-            await deferLater(reactor, 0.05)
+            ticking.go_on(500)
             await session.rotate()
-        self.space.terminate(ticking)
+        count = ticking.end()
         facts = await session.stop()
         await session.destroy()
-        count = int((self.folder / "ticks").read_text().split()[-1])
         each = [numbers(path, TICK) for path in await self.archived(7)]
         self.assertEqual(facts["facts"]["discarded"], 0)
-        self.assertEqual([number for found in each for number in found], list(range(count)))
+        self.assertEqual(sorted(number for found in each for number in found), list(range(count)))
         self.assertGreater(min(len(found) for found in each[:6]), 0)
 
     async def test_rotated_by_itself(self):
@@ -111,17 +114,17 @@ class WhereverMixin:
         await self.assert_refused(Code.ROTATION_SCHEDULE_SET, session.enable_rotation("timer", 5))
         await session.enable_rotation("size", 5000)
         wanted = self.running.step(10)
-        while (await session.describe())["rotated"] < 2:
-            await deferLater(reactor, 0.02)
+        await self.rotated(session, 2)
         await session.disable_rotation("timer")
         await self.assert_refused(Code.ROTATION_SCHEDULE_NOT_SET, session.disable_rotation("timer"))
         before = (await session.describe())["rotated"]
         wanted += self.running.step(1000)
-        while (await session.describe())["rotated"] == before:
-            await deferLater(reactor, 0.02)
+        await self.rotated(session, before + 1)
+        await session.disable_rotation("size")
+        facts = await session.stop()
         await session.destroy()
-        found = [numbers(path) for path in await self.archived(before + 2)]
-        self.assertEqual([number for each in found for number in each], wanted)
+        found = [numbers(path) for path in await self.archived(facts["rotated"] + 1)]
+        self.assertEqual(sorted(number for each in found for number in each), wanted)
 
     async def test_clear(self):
         session = await self.traced()
@@ -132,7 +135,7 @@ class WhereverMixin:
         self.assertEqual(sorted(self.read()["steps:step"]), wanted)
         await session.clear()
         await session.clear()
-        self.assertEqual(list(self.traces.rglob("metadata")), [])
+        await until(lambda: not list(self.traces.rglob("metadata")), "all is cleared")
         await self.assert_refused(Code.ROTATION_AFTER_STOP_CLEAR, session.rotate())
         await session.start()
         wanted = [self.running.step(5)]
@@ -142,7 +145,7 @@ class WhereverMixin:
         wanted.append(self.running.step(6))
         await session.destroy()
         self.assertEqual([numbers(path) for path in await self.archived(2)], wanted)
-        self.assertEqual(len(list(self.traces.rglob("metadata"))), 2)
+        await until(lambda: len(list(self.traces.rglob("metadata"))) == 2, "all else is cleared")
 
     async def test_files_that_give_way(self):
         sizes = {"subbuf_size": 4096, "num_subbuf": 128, "tracefile_size": 8192}
@@ -151,7 +154,7 @@ class WhereverMixin:
         await session.enable_events("userspace", ["steps:step"], channel="c")
         await session.enable_events("userspace", ["steps:warning"], channel="all")
         await session.start()
-        running = self.steps()
+        running = self.steps(prefix=PINNED)  # on one CPU: those of each have files of their own
         for _ in range(60):
             running.step(100)
         await session.stop()
@@ -178,6 +181,7 @@ class WhereverMixin:
             )
             if turn == 1:
                 await session.rotate()
+                await self.archived(1)  # until then the old one is found where the new one is
                 await until(lambda: self.metadata("steps:step"), "the metadata of the next chunk")
         await self.assert_refused(Code.NOT_SUPPORTED, session.regenerate("weather"))
         await session.stop()
@@ -358,6 +362,10 @@ class LayoutTests(Case):
             session = await self.ours(name, steps)
             self.genuine(space, name, steps)
             for done in ("before", "after"):
+                with contextlib.suppress(AssertionError):
+                    await until(
+                        lambda name=name: self.tree(self.traces / name) == self.tree(place / name), name
+                    )
                 self.assertEqual(self.tree(self.traces / name), self.tree(place / name), (steps, done))
                 if done == "before":
                     await session.destroy()
@@ -365,4 +373,4 @@ class LayoutTests(Case):
 
     def tree(self, folder):
         """Return all paths, but for indexes: a genuine one has them also of streams that are empty."""
-        return [path for path in tree(folder) if "/index" not in path]
+        return tuple(path for path in tree(folder) if "/index" not in path)

@@ -7,6 +7,7 @@ from lttngnet.client import Code
 from tests.interop.genuine import missing, undated
 from tests.interop.test_archives import numbers
 from tests.interop.test_ust import Case
+from tests.interop.twins import PINNED
 
 UNAVAILABLE = missing()
 
@@ -64,7 +65,7 @@ class WhereverMixin:
 
     async def test_the_newest_events(self):
         session = await self.traced(subbuf_size=4096, num_subbuf=4)
-        running = self.steps()
+        running = self.steps(prefix=PINNED)  # each CPU has buffers of its own
         await session.start()
         for _ in range(40):
             running.step(100)

@@ -30,8 +30,7 @@ ROUNDS = 3
 class Steps:
     """The program ``steps``, running."""
 
-    def __init__(self, space, path, user=None):
-        command = [path] if user is None else ["setpriv", f"--reuid={user}", "--clear-groups", path]
+    def __init__(self, space, *command):
         self.process = space.converse(*command)
         self.expect("ready")
         self.steps = 0
@@ -126,8 +125,11 @@ class Case(TestCase):
         await session.enable_channel("userspace", "c", **options)
         return session
 
-    def steps(self, user=None):
-        running = Steps(self.space, programs.build("steps", self.folder), user)
+    def steps(self, user=None, prefix=()):
+        """Start the program ``steps``, as a user, or with something before the command."""
+        if user is not None:
+            prefix = ("setpriv", f"--reuid={user}", "--clear-groups")
+        running = Steps(self.space, *prefix, programs.build("steps", self.folder))
         self.addCleanup(running.end)
         return running
 
