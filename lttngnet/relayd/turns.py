@@ -36,6 +36,7 @@ from lttngnet.log import Logger
 TURN = 0.00015  # seconds
 ROUND = 0.004  # seconds
 FEW = 4  # turns
+LAST = 1.0  # seconds in which connections are heard when all of it ends
 
 
 class IConnection(ITCPTransport, IConsumer, IPushProducer):
@@ -47,7 +48,12 @@ class Rounds:
 
     Args:
         clock: the reactor; None does everything at once: time stands still.
+
+    Attributes:
+        are_over: whether no connection is heard any more.
     """
+
+    log = Logger()
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
         self._seconds: Callable[[], float] = _never if clock is None else clock.seconds
@@ -58,6 +64,7 @@ class Rounds:
         self._long: deque[Turns] = deque()
         self._spent = 0.0  # seconds of this round
         self._next: IDelayedCall | None = None
+        self.are_over = False
 
     def do(self, steps: Iterator[object]) -> None:
         """Do what no connection waits for."""
@@ -83,7 +90,19 @@ class Rounds:
         return self._next is not None
 
     def finish(self) -> None:
-        """Do all that is left, and from now on everything at once."""
+        """Do all that is left, and from now on everything at once.
+
+        What connections had to say in more than `LAST` seconds is dropped, and what they say from then on.
+        """
+        end = self._seconds() + LAST
+        while self._are_left and self._seconds() < end:
+            self._round()
+        self.are_over = True
+        waiting = [*self._quick, *self._again, *self._new, *self._long]
+        if dropped := sum([turns.drop() for turns in waiting]):
+            self.log.warn(
+                "The daemon ends: what {count} connections had still to say is dropped", count=dropped
+            )
         self._seconds, self._spent = _never, 0.0
         while self._are_left:
             self._round()
@@ -151,6 +170,8 @@ class Turns:
         self._is_waiting = False  # for a turn, or has it
         self._is_held = False
         self._is_paused = False
+        self._is_heard = transport is not None  # somebody speaks
+        self._last: Iterator[object] | None = None  # when it is gone
 
     @property
     def are_done(self) -> bool:
@@ -159,6 +180,8 @@ class Turns:
 
     def do(self, steps: Iterator[object]) -> None:
         """Do these steps after those before: now, if there are none, and others leave the time."""
+        if self._is_heard and self._rounds.are_over:
+            return
         self._steps.append(steps)
         if not (self._is_waiting or self._is_held):
             self._enter()
@@ -184,7 +207,18 @@ class Turns:
         """Do all that is left, and then these; the connection is gone."""
         self._transport = None
         self._is_held = False
+        if self._rounds.are_over:
+            self.drop()
+        self._is_heard, self._last = False, steps
         self.do(steps)
+
+    def drop(self) -> bool:
+        """Forget what a connection had to say, but not that it is gone; return whether there was anything."""
+        if self._is_heard or self._last is not None:
+            last = self._last
+            left, self._steps = self._steps, deque(steps for steps in self._steps if steps is last)
+            return len(left) > len(self._steps)
+        return False
 
     def take(self, seconds: Callable[[], float], end: float) -> bool:
         """Take a turn that ends then; return whether there is more to do, by `Rounds` alone."""

@@ -1,9 +1,10 @@
 """Whose turn it is, and who waits for whom."""
 
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from lttngnet.relayd.turns import FEW, ROUND, TURN, Rounds, Turns
+from lttngnet.relayd.turns import FEW, LAST, ROUND, TURN, Rounds, Turns
 from tests.relayd.hostility import HastyClock
 
 STEP = TURN * 0.6  # two looks at the clock are more than a turn
@@ -207,9 +208,33 @@ class RoundsTests(TurnsTestCase):
         self.others(50, 9)
         self.rounds.finish()
         self.assertEqual((len(self.done), self.clock.getDelayedCalls()), (51 * 9, []))
-        self.turns.do(self.steps(*["late"] * 9))
-        self.assertEqual(self.done[-9:], ["late"] * 9)
+        self.turns.do(self.steps("late"))
+        self.rounds.do(self.steps(*["rest"] * 9))
+        self.turns.end(self.steps("end"))
+        self.assertEqual(self.done[51 * 9 :], ["rest"] * 9 + ["end"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_finish_with_more_than_there_is_time_for(self):
+        """What connections say is dropped; what none waits for is done, and so is the end of each."""
+        more_than_enough = round(2 * LAST / STEP)
+        self.others(50, 9)
+        self.turns.do(self.steps(*["much"] * more_than_enough))
+        left = Turns(self.rounds, StringTransport())
+        left.do(self.steps(*["left"] * 999))
+        left.end(self.steps("end"))
+        deaf = Turns(self.rounds, StringTransport())
+        deaf.hold()
+        deaf.do(self.steps("unheard"))
+        self.rounds.do(self.steps(*["rest"] * more_than_enough))
+        with capturedLogs() as log:
+            self.rounds.finish()
+        self.assertEqual(self.done.count("rest"), more_than_enough)
+        self.assertIn("end", self.done)
+        self.assertTrue(0 < self.done.count("much") * STEP < LAST)
+        (event,) = log
+        self.assertIn("what 1 connections had still to say is dropped", formatEvent(event))
+        deaf.end(self.steps("bye"))
+        self.assertEqual((self.done[-1], self.done.count("unheard")), ("bye", 0))
 
     def test_without_a_clock_all_is_done_at_once(self):
         Turns(Rounds(), self.transport).do(self.steps(*range(99)))
