@@ -35,7 +35,7 @@ from lttngnet.wire.relay import (
     StreamQuery,
 )
 from lttngnet.wire.relay.datagrams import DatagramsOpened, LostPackets, Missing, MissingQuery, OpenDatagrams
-from lttngnet.wire.relay.extension import Extension
+from lttngnet.wire.relay.extension import Extension, KeepSession, Written
 
 NOTHING_PENDING, PENDING, UNKNOWN_STREAM = Status(0), Status(1), 0xFFFFFFFF
 
@@ -193,6 +193,23 @@ def datagrams_lost(session: Session, payload: bytes) -> Answer:
     return OK
 
 
+def keep_session(session: Session, payload: bytes) -> Answer:
+    """Let a session outlive its connection."""
+    session.keep(KeepSession.unpack(payload))
+    return OK
+
+
+def written(session: Session, payload: bytes) -> Answer:
+    """Tell what is written of a session that outlives its connection."""
+    return session.progress()
+
+
+def forget_session(session: Session, payload: bytes) -> Answer:
+    """Let a session end with its connection, as others do."""
+    session.forget()
+    return OK
+
+
 HANDLERS: dict[int, Handler] = {
     Command.ADD_STREAM: Handler(add_stream, lambda code: StreamAdded(NO_SEQUENCE, Code.UNKNOWN), stays=True),
     Command.STREAMS_SENT: Handler(streams_sent),
@@ -214,4 +231,7 @@ HANDLERS: dict[int, Handler] = {
     ),
     Extension.DATAGRAMS_MISSING: Handler(datagrams_missing, Missing),
     Extension.DATAGRAMS_LOST: Handler(datagrams_lost),
+    Extension.KEEP_SESSION: Handler(keep_session, stays=True),
+    Extension.WRITTEN: Handler(written, Written),
+    Extension.FORGET_SESSION: Handler(forget_session),
 }

@@ -21,6 +21,7 @@ from lttngnet.relayd.handshake import Relay, relay_control
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.refusal import Refusal
+from lttngnet.relayd.store.journal import Journal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
 from lttngnet.relayd.turns import IConnection, Turns
@@ -31,12 +32,13 @@ from lttngnet.wire.relay import (
     OK,
     Answer,
     Command,
+    CommandHeader,
     CreateSession,
     GetConfiguration,
     Status,
     Version,
 )
-from lttngnet.wire.relay.extension import Extension
+from lttngnet.wire.relay.extension import Extension, ResumeSession
 
 PATIENCE = 60  # seconds for the handshake; seconds in which a peer that is sent answers reads some
 OK_BYTES = OK.pack()
@@ -72,7 +74,13 @@ class ControlChannel(Protocol, TimeoutMixin):
         self._plane = plane
         self._commands = Commands()
         self._relay = Relay(
-            self._reply, self._hang_up, self._refused, store.create_session, self._serve, store.allows_clear
+            self._reply,
+            self._hang_up,
+            self._refused,
+            store.create_session,
+            self._serve,
+            store.resume_session,
+            store.allows_clear,
         )
         self._control = relay_control(self._relay)
         self._clock = clock
@@ -80,6 +88,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._parts: Iterator[None] | None = None  # of a command that takes long
         self._refusals = 0
+        self._number = 0  # of the command that is being carried out, where it has one
         self._open = True
 
     def connectionMade(self) -> None:
@@ -124,7 +133,7 @@ class ControlChannel(Protocol, TimeoutMixin):
                 is_first = False
                 if not self._open:
                     return
-                self._hear(header.command, payload)
+                self._hear(header, payload)
                 while self._parts is not None:
                     parts, self._parts = self._parts, None
                     yield from parts
@@ -171,11 +180,14 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     # ------------------------------------------------------------ commands
 
-    def _hear(self, command: int, payload: bytes) -> None:
+    def _hear(self, header: CommandHeader, payload: bytes) -> None:
         """Decode what the machine acts on, so that a bad payload moves no state."""
-        session = self._relay.session
+        session, command = self._relay.session, header.command
         if session is not None and command in HANDLERS:
-            self._serve(session, command, payload)
+            if header.circuit_id and session.journal is not None:
+                self._serve_once(session, session.journal, header, payload)
+            else:
+                self._serve(session, command, payload)
             return
         match command:
             case Command.VERSION:
@@ -186,6 +198,9 @@ class ControlChannel(Protocol, TimeoutMixin):
                 self._control.start_data()
             case Command.CREATE_SESSION:
                 self._hear_create(payload)
+            case Extension.RESUME_SESSION:
+                self._control.resume_session(ResumeSession.unpack(payload))
+                self._own()
             case known if known in HANDLERS:
                 self._control.tell(known, payload)
             case unknown:
@@ -199,8 +214,39 @@ class ControlChannel(Protocol, TimeoutMixin):
             self._control.create_unreadable(str(mistake))
         else:
             self._control.create_session(wanted)
-            if self._relay.session is not None:
-                self.setTimeout(None)  # from now on it may be silent for days
+            self._own()
+
+    def _own(self) -> None:
+        """Be the connection of the session, if there is one now."""
+        if self._relay.session is not None:
+            self._relay.session.owner = self
+            self.setTimeout(None)  # from now on it may be silent for days
+
+    def displace(self) -> None:
+        """See `lttngnet.relayd.store.session.Connection`: what is still to be carried out is not."""
+        self.log.info("{peer} makes way for another connection", peer=self.transport.getPeer())
+        self._open = False
+        self._turns.leave_alone()
+        self.setTimeout(None)
+        self._control.displaced()
+        self.transport.unregisterProducer()
+        self.transport.abortConnection()
+
+    def _serve_once(self, session: Session, journal: Journal, header: CommandHeader, payload: bytes) -> None:
+        """Carry out a command whose peer repeats it until it is answered, or repeat the answer."""
+        number, done = header.circuit_id, journal.kept.commands
+        if number > done + 1:
+            self._hang_up(f"command number {number} comes after {done}")
+        elif number == done + 1:
+            if header.command != METADATA_PART:  # the last part will have the number
+                journal.gather()
+                self._number = number
+            self._serve(session, header.command, payload)
+        elif header.command not in (METADATA_PART, Command.SEND_METADATA):
+            if (answer := journal.kept.answers.get(number)) is None:
+                self._hang_up(f"command number {number} was answered long ago")
+            else:
+                self.transport.write(answer)
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
         handler = HANDLERS[command]
@@ -211,26 +257,46 @@ class ControlChannel(Protocol, TimeoutMixin):
             return
         try:
             answer = handler.act(session, payload)
-        except Exception as problem:
-            self._failed(command, handler, problem)
-        else:
             if answer is not OK and isinstance(answer, Generator):  # what is asked of most is quickly said
-                self._parts = self._go_through(command, handler, answer)
+                self._parts = self._go_through(session, command, handler, answer)
+            elif self._number:
+                self._answer_once(session, answer)
             elif answer is not None:
                 self._reply(answer)
+        except Exception as problem:
+            self._failed(session, command, handler, problem)
 
-    def _go_through(self, command: int, handler: Handler, parts: Parts) -> Iterator[None]:
+    def _go_through(self, session: Session, command: int, handler: Handler, parts: Parts) -> Iterator[None]:
         try:
             answer = yield from parts
+            if self._number:
+                self._answer_once(session, answer)
+            else:
+                self._reply(answer)
         except Exception as problem:
-            self._failed(command, handler, problem)
-        else:
-            self._reply(answer)
+            self._failed(session, command, handler, problem)
 
-    def _failed(self, command: int, handler: Handler, problem: Exception) -> None:
+    def _answer_once(self, session: Session, answer: Answer | None) -> None:
+        """Answer a numbered command, once it is written down. Raises OSError."""
+        number, self._number = self._number, 0
+        data = b"" if answer is None else answer.pack()
+        if session.journal is not None:
+            session.journal.done(number, data)
+        if data:
+            self.transport.write(data)
+
+    def _failed(self, session: Session, command: int, handler: Handler, problem: Exception) -> None:
         """Answer a command that failed with this problem, which is being handled."""
         name = name_of(command)
-        if isinstance(problem, WireError):
+        if session.journal is not None and isinstance(problem, OSError):
+            self._hang_up(f"{name}: {problem}")  # without an answer: its peer may come back, and repeat it
+        elif self._number and handler.stays and isinstance(problem, Refusal) and handler.failed is not None:
+            self._refused(f"{name}: {problem}")
+            try:
+                self._answer_once(session, handler.failed(problem.code))
+            except OSError as full:
+                self._hang_up(str(full))
+        elif isinstance(problem, WireError):
             self._hang_up(str(problem))
         elif isinstance(problem, Refusal | OSError):
             code = problem.code if isinstance(problem, Refusal) else Code.UNKNOWN

@@ -37,6 +37,7 @@ class DataChannel(Protocol):
         self._packets = Packets()
         self._session: Session | None = None
         self._open = True
+        self._is_displaced = False
 
     def connectionMade(self) -> None:
         """Say who is there."""
@@ -92,22 +93,28 @@ class DataChannel(Protocol):
     def _leave(self) -> Iterator[None]:
         self._peers.leave()  # not before: what is left of those who are gone counts as well
         self._open = False
-        session = self._session
-        if session is None:
-            self._store.strangers.leave(self._number)
-        else:
+        session, self._session = self._session, None
+        if session is not None:
             if self._packets.inside:
                 self.log.warn("{peer} left in the middle of a packet", peer=self.transport.getPeer())
-                session.abort()
-            session.end_feeding()
+            session.end_feeding(is_torn=self._packets.inside)
+        elif not self._is_displaced:
+            self._store.strangers.leave(self._number)
         yield
+
+    def displace(self) -> None:
+        """See `lttngnet.relayd.store.session.Connection`: what is still to be written of it is not."""
+        self.log.info("{peer} makes way for another connection", peer=self.transport.getPeer())
+        self._open, self._session, self._is_displaced = False, None, True
+        self._turns.leave_alone()
+        self.transport.abortConnection()
 
     def _stream(self, header: DataHeader) -> Stream:
         if self._session is None:
             session = self._store.session_of(header.stream)
             if session is None:
                 raise Refusal(Code.UNKNOWN, f"no session has a stream {header.stream}")
-            session.begin_feeding()
+            session.begin_feeding(self)
             self._session = session
             self._store.strangers.leave(self._number)
         return self._session.stream(header.stream)
@@ -117,7 +124,7 @@ class DataChannel(Protocol):
         self._open = False
         self._turns.leave_alone()
         if self._session is not None:
-            self._session.abort()
+            self._session.spoil()
         self.transport.abortConnection()  # it may send for long, and nobody listens
 
 

@@ -1,7 +1,7 @@
 """What may be said on a control connection, and when (LTTng relay protocol, "Control commands").
 
-    fresh ──version──▶ agreed ──create_session──▶ streaming
-      └────────────────┴──────── hung_up, lost ───────┴──▶ closed
+    fresh ──version──▶ agreed ──create_session, resume_session──▶ streaming
+      └────────────────┴──────── hung_up, lost, displaced ────────────┴──▶ closed
 
 A session daemon agrees on a version, makes the one session of the connection and then hands the connection
 to its consumer daemon, which talks about streams. What comes in another order has no transition: the
@@ -31,7 +31,7 @@ from lttngnet.wire.relay import (
     SessionCreated24,
     Version,
 )
-from lttngnet.wire.relay.extension import EXTENDED
+from lttngnet.wire.relay.extension import EXTENDED, ResumeSession, SessionResumed
 
 OURS = Version(MAJOR, MINOR)
 CLEAR_ALLOWED = 1  # a flag of the configuration
@@ -52,6 +52,9 @@ class RelayControl(Protocol):
     def create_session(self, wanted: CreateSession) -> None:
         """CREATE_SESSION."""
 
+    def resume_session(self, wanted: ResumeSession) -> None:
+        """RESUME_SESSION, which only peers of ours say."""
+
     def create_unreadable(self, why: str) -> None:
         """CREATE_SESSION with a payload that cannot be one."""
 
@@ -63,6 +66,9 @@ class RelayControl(Protocol):
 
     def lost(self) -> None:
         """The connection is closed, whoever did it."""
+
+    def displaced(self) -> None:
+        """The session is resumed over another connection."""
 
     def _agreed(self) -> None: ...
     def _opened(self, session: Session) -> None: ...
@@ -77,6 +83,7 @@ class Relay:
         hang_up: closes the connection and says why in the log.
         refused: says in the log what was answered with an error.
         new_session: makes a session, for a peer of that minor.
+        old_session: finds a session that waits for its peer, and that the peer knows the secret of.
         serve: carries out a command about the session.
         allows_clear: whether peers may delete what they sent before.
         minor: of the protocol, that both sides agreed on.
@@ -89,6 +96,7 @@ class Relay:
     refused: Callable[[str], None]
     new_session: Callable[[CreateSession, int], Session]
     serve: Callable[[Session, int, bytes], None]
+    old_session: Callable[[ResumeSession], Session]
     allows_clear: bool = True
     minor: int = 0
     session: Session | None = None
@@ -138,6 +146,21 @@ def create(control: RelayControl, relay: Relay, wanted: CreateSession) -> None:
         control._opened(session)
 
 
+@agreed.upon(RelayControl.resume_session).loop()
+def resume(control: RelayControl, relay: Relay, wanted: ResumeSession) -> None:
+    """Go on with a session that was kept."""
+    try:
+        session = relay.old_session(wanted)
+    except (Refusal, OSError) as problem:
+        relay.refused(str(problem))
+        relay.reply(SessionResumed(0, problem.code if isinstance(problem, Refusal) else Code.FATAL, 0))
+    else:
+        session.resume()
+        assert session.journal is not None
+        relay.reply(SessionResumed(session.facts.number, Code.OK, session.journal.kept.commands))
+        control._opened(session)
+
+
 @agreed.upon(RelayControl.create_unreadable).loop()
 def create_unreadable(control: RelayControl, relay: Relay, why: str) -> None:
     """Refuse a session that nobody can tell the name of."""
@@ -173,7 +196,7 @@ def answer_start_data(control: RelayControl, relay: Relay) -> None:
 for state in (fresh, agreed):
     state.upon(RelayControl.get_configuration).loop()(answer_configuration)
     state.upon(RelayControl.start_data).loop()(answer_start_data)
-    for end in (RelayControl.hung_up, RelayControl.lost):
+    for end in (RelayControl.hung_up, RelayControl.lost, RelayControl.displaced):
         state.upon(end).to(closed).returns(None)
 
 
@@ -193,17 +216,22 @@ def start_data_while_streaming(control: RelayControl, relay: Relay, session: Ses
 
 @streaming.upon(RelayControl.hung_up).to(closed)
 def abort(control: RelayControl, relay: Relay, session: Session) -> None:
-    """End the session at once: what is missing of it would come from a peer that makes mistakes."""
+    """Let go of the session: what is missing of it would come from a peer that makes mistakes."""
     relay.session = None
-    session.abort()
-    session.end()
+    session.leave(is_fault=True)
 
 
 @streaming.upon(RelayControl.lost).to(closed)
 def leave(control: RelayControl, relay: Relay, session: Session) -> None:
-    """End the session; what its data connection has for it still arrives."""
+    """Let go of the session; what its data connection has for it still arrives."""
     relay.session = None
-    session.end()
+    session.leave(is_fault=False)
+
+
+@streaming.upon(RelayControl.displaced).to(closed)
+def make_way(control: RelayControl, relay: Relay, session: Session) -> None:
+    """Leave the session to another connection."""
+    relay.session = None
 
 
 for ignored in (
@@ -213,8 +241,10 @@ for ignored in (
     RelayControl.create_session,
     RelayControl.create_unreadable,
     RelayControl.tell,
+    RelayControl.resume_session,
     RelayControl.hung_up,
     RelayControl.lost,
+    RelayControl.displaced,
 ):
     closed.upon(ignored).loop().returns(None)
 

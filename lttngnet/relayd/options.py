@@ -13,12 +13,14 @@ from twisted.python import usage
 
 from lttngnet.listening import datagram_address, server_endpoint
 from lttngnet.relayd.configuration import ConfigurationError, switch, words
+from lttngnet.relayd.store.keeping import RESUME_WITHIN
 from lttngnet.rundir import home
 from lttngnet.startup import CannotStart, DaemonOptions
 from lttngnet.wire.relay import MAJOR, MINOR
 
 CONTROL_PORT, DATA_PORT, LIVE_PORT = 5342, 5343, 5344
 NOWHERE = "none"  # as --data-udp-port
+LONGEST = 7 * 24 * 3600  # of --resume-within
 FEWEST_DESCRIPTORS = 100  # of --fd-pool-size
 OF_VALUES = "Parameter type enforcement failed: "  # so Twisted begins what we say of a wrong value
 DISALLOW_CLEAR = "LTTNG_RELAYD_DISALLOW_CLEAR"
@@ -54,6 +56,14 @@ def pool_size(text: str) -> int:
     if size < FEWEST_DESCRIPTORS:
         raise ValueError(f"the pool needs at least {FEWEST_DESCRIPTORS} descriptors")
     return size
+
+
+def seconds(text: str) -> int:
+    """Check the value of --resume-within."""
+    value = int(text)
+    if not 0 <= value <= LONGEST:
+        raise ValueError(f"from 0 to {LONGEST} seconds")
+    return value
 
 
 class Options(DaemonOptions):
@@ -103,6 +113,14 @@ class Options(DaemonOptions):
             f"Trace files to hold open at most, from {FEWEST_DESCRIPTORS} on; never more than half of what "
             "the process may open (the default), since connections need the rest.",
             pool_size,
+        ],
+        [
+            "resume-within",
+            None,
+            RESUME_WITHIN,
+            "Seconds in which a sender of ours may go on with its session when its connection was lost, or "
+            "this daemon has ended; 0 is never.",
+            seconds,
         ],
         ["group", "g", "tracing", "Group whose members may ask a daemon that root started for its health."],
         ["config", "f", None, "Configuration file to read after those of the system and the user."],

@@ -187,6 +187,7 @@ class RelayDaemon(MultiService):
             Path(self._options["output"]).mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as problem:
             raise cannot_start(problem) from None
+        self._store.recover()
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -238,6 +239,7 @@ def makeService(options: Options) -> RelayDaemon:
         not options["disallow-clear"],
         open_files=open_files,
         reactor=reactor,
+        resume_within=options["resume-within"],
     )
     peers = Peers(peers_limit(descriptor_limit(), open_files))
     peers.watch(store.strangers)

@@ -27,6 +27,7 @@ class Commands:
         self._limit = limit
         self._metadata_limit = metadata_limit
         self._buffer = bytearray()
+        self._circuit_id = 0  # of the long SEND_METADATA that is coming in …
         self._metadata: MetadataHeader | None = None  # of the long SEND_METADATA that is coming in …
         self._left = 0  # … and how many bytes of its text are still to come
 
@@ -69,6 +70,7 @@ class Commands:
         end = start + MetadataHeader.layout.size
         if len(self._buffer) < end:
             return False
+        self._circuit_id = header.circuit_id
         self._metadata = MetadataHeader.unpack(self._buffer[start:end])
         self._left = header.data_size - self._metadata.layout.size
         del self._buffer[:end]
@@ -82,7 +84,7 @@ class Commands:
             padding = 0 if self._left else self._metadata.padding  # it stands behind all of the text
             payload = MetadataHeader(self._metadata.stream, padding).pack() + self._buffer[:size]
             del self._buffer[:size]
-            yield CommandHeader(0, len(payload), number), payload
+            yield CommandHeader(self._circuit_id, len(payload), number), payload
 
 
 def _too_long(header: CommandHeader, limit: int) -> WireError:

@@ -19,7 +19,7 @@ from lttngnet.wire.relay import (
     SessionCreated24,
     Version,
 )
-from lttngnet.wire.relay.extension import EXTENDED
+from lttngnet.wire.relay.extension import EXTENDED, ResumeSession, SessionResumed
 
 WANTED = CreateSession("walk", "host")
 
@@ -29,13 +29,14 @@ class FakeSession(Session):
 
     def __init__(self):
         self.facts = SimpleNamespace(number=7, tracing=SimpleNamespace(path="host/walk"))
+        self.journal = SimpleNamespace(kept=SimpleNamespace(commands=3))
         self.told = []
 
-    def abort(self):
-        self.told.append("abort")
+    def leave(self, is_fault):
+        self.told.append("fault" if is_fault else "leave")
 
-    def end(self):
-        self.told.append("end")
+    def resume(self):
+        self.told.append("resume")
 
 
 class Peer:
@@ -50,6 +51,7 @@ class Peer:
             self.said.append,
             self.new_session,
             lambda *command: self.served.append(command),
+            self.old_session,
         )
         self.control = relay_control(self.relay)
         if state in ("agreed", "streaming"):
@@ -69,6 +71,11 @@ class Peer:
             raise self.problem
         return self.session
 
+    def old_session(self, wanted):
+        if self.problem:
+            raise self.problem
+        return self.session
+
     @property
     def state(self):
         return self.control.__automat_transitioner__._state.name
@@ -82,6 +89,8 @@ SAID = {
     "start_data": lambda control: control.start_data(),
     "create_session": lambda control: control.create_session(WANTED),
     "create_unreadable": lambda control: control.create_unreadable("too short"),
+    "resume_session": lambda control: control.resume_session(ResumeSession(bytes(16), bytes(32))),
+    "displaced": lambda control: control.displaced(),
     "tell": lambda control: control.tell(*TELL),
     "hung_up": lambda control: control.hung_up(),
     "lost": lambda control: control.lost(),
@@ -94,18 +103,22 @@ WALK = {
     ("fresh", "get_configuration"): ("fresh", [ALLOWED]),
     ("fresh", "start_data"): ("fresh", [OK]),
     ("fresh", "hung_up"): ("closed", []),
+    ("fresh", "displaced"): ("closed", []),
     ("fresh", "lost"): ("closed", []),
     ("agreed", "get_configuration"): ("agreed", [ALLOWED]),
     ("agreed", "start_data"): ("agreed", [OK]),
     ("agreed", "create_session"): ("streaming", [SessionCreated(7, Code.OK, "host/walk")]),
     ("agreed", "create_unreadable"): ("agreed", [SessionCreated(0, Code.FATAL)]),
+    ("agreed", "resume_session"): ("streaming", [SessionResumed(7, Code.OK, 3)]),
     ("agreed", "hung_up"): ("closed", []),
+    ("agreed", "displaced"): ("closed", []),
     ("agreed", "lost"): ("closed", []),
     ("streaming", "get_configuration"): ("streaming", [ALLOWED]),
     ("streaming", "start_data"): ("streaming", [OK]),
     ("streaming", "tell"): ("streaming", []),
     ("streaming", "hung_up"): ("closed", []),
     ("streaming", "lost"): ("closed", []),
+    ("streaming", "displaced"): ("closed", []),
 } | {("closed", said): ("closed", []) for said in SAID}
 
 
@@ -128,16 +141,16 @@ class WalkTests(SynchronousTestCase):
         peer.control.tell(*TELL)
         self.assertEqual(peer.served, [(peer.session, *TELL)])
 
-    def test_a_mistake_aborts_the_session(self):
+    def test_a_mistake_is_a_fault(self):
         peer = Peer("streaming")
         peer.control.hung_up()
         peer.control.lost()
-        self.assertEqual(peer.session.told, ["abort", "end"])
+        self.assertEqual(peer.session.told, ["fault"])
 
-    def test_a_lost_connection_ends_the_session(self):
+    def test_a_lost_connection_is_none(self):
         peer = Peer("streaming")
         peer.control.lost()
-        self.assertEqual(peer.session.told, ["end"])
+        self.assertEqual(peer.session.told, ["leave"])
 
 
 class AnswerTests(SynchronousTestCase):

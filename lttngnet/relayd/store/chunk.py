@@ -37,6 +37,7 @@ class Chunk:
         override: see below.
         folder: where it begins; None for a folder that is named as the chunk.
         gone: told when the last reference goes, and what is left of the chunk is to be deleted.
+        is_there: whether the folder was made before.
 
     Attributes:
         number: as the session daemon counts.
@@ -53,8 +54,10 @@ class Chunk:
         override: str,
         folder: PurePosixPath | None,
         gone: Callable[["Chunk", Iterator[None]], None],
+        is_there: bool = False,
     ) -> None:
         self.number = number
+        self._is_found = is_there
         self.override = override
         self._ended: str | None = None  # when it was closed
         self._command: CloseCommand | None = None
@@ -67,7 +70,7 @@ class Chunk:
         self._files: dict[PurePosixPath, set[str]] = {}  # names, by folder
         self.folder = PurePosixPath(self.name) if folder is None else folder
         self._place = session / self.folder
-        if self.folder != ROOT:
+        if self.folder != ROOT and not is_there:
             self._tree.make(self._place)
 
     @property
@@ -101,6 +104,37 @@ class Chunk:
         self._tree.unlink(self._place / path.parent, [path.name])
         self._files[path.parent].discard(path.name)
 
+    def adopt(self, path: PurePosixPath) -> Descriptor:
+        """Return the descriptor of a file of the chunk that is there already. Raises OSError."""
+        self.has(path)
+        return self._pool.adopt(lambda: self._place / path)
+
+    def unlink(self, path: PurePosixPath) -> None:
+        """Remove a file of the chunk; that it is gone is no error. Raises OSError."""
+        self._tree.unlink(self._place / path.parent, [path.name])
+
+    def has(self, path: PurePosixPath) -> None:
+        """Know of a file that was made in it before."""
+        self._files.setdefault(path.parent, set()).add(path.name)
+
+    def complete_move(self, was: PurePosixPath) -> None:
+        """Do what is left of a move from another folder: all, a part, or nothing. Raises OSError."""
+        old, new = self._session / was, self._place
+        if ROOT in (was, self.folder):
+            for name in sorted(self._tops()):
+                if self._tree.has(old / name) and not self._tree.has(new / name):
+                    self._tree.make(new)
+                    self._tree.rename(old / name, new / name)
+            if was != ROOT:
+                self._tree.remove_empty(old)
+        elif self._tree.has(old) and not self._tree.has(new):
+            self._tree.rename(old, new)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its folder is."""
+        return self._tree.has(self._place)
+
     def require(self, path: PurePosixPath) -> None:
         """See that a folder of the chunk is there, which somebody else may have removed. Raises OSError."""
         self._tree.require(self._place / path)
@@ -123,7 +157,8 @@ class Chunk:
             if folder != ROOT:
                 self._tree.make(new)
             for top in sorted(self._tops()):
-                self._tree.rename(old / top, new / top)
+                if not self._is_found or self._tree.has(old / top):
+                    self._tree.rename(old / top, new / top)
             if self.folder != ROOT:
                 self._tree.remove_empty(old)
         else:
@@ -215,7 +250,13 @@ class Chunks:
         return self._chunks.get((tracing, number))
 
     def make(
-        self, tracing: Tracing, number: int, created: int, override: str, folder: PurePosixPath | None
+        self,
+        tracing: Tracing,
+        number: int,
+        created: int,
+        override: str,
+        folder: PurePosixPath | None,
+        is_there: bool = False,
     ) -> Chunk:
         """Make a chunk of a session, in a folder that is named as the chunk where none is given.
 
@@ -229,6 +270,7 @@ class Chunks:
             override,
             folder,
             lambda chunk, rest: self._gone(tracing, chunk, rest),
+            is_there,
         )
         self._chunks[tracing, number] = chunk
         return chunk

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from errno import ESTALE
 from pathlib import PurePosixPath
+from typing import NamedTuple
 from uuid import uuid4
 
 from lttngnet.ctf.index import index_header
@@ -28,9 +29,9 @@ class File:
         is_closed: whether nothing more is written.
     """
 
-    def __init__(self, descriptor: Descriptor) -> None:
+    def __init__(self, descriptor: Descriptor, size: int = 0) -> None:
         self.descriptor = descriptor
-        self.size = 0
+        self.size = size
         self.whole = 0
         self.is_closed = False
         self._is_held = False
@@ -40,15 +41,33 @@ class File:
 
         A hole reads as zeros as well, and so padding that is only announced costs no disk.
         """
-        descriptor, length = self.descriptor.number(), len(data)
-        if descriptor < 0:
-            self.size += length + padding
-        elif padding <= min(length, len(ZEROS)):  # both in one system call
-            self._write(descriptor, [data, ZEROS[:padding]] if padding else [data], length + padding)
-        else:
-            self._write(descriptor, [data], length)
-            os.ftruncate(descriptor, self.size + padding)
-            self.size += padding
+        descriptor, length, before = self.descriptor.number(), len(data), self.size
+        try:
+            if descriptor < 0:
+                self.size += length + padding
+            elif padding <= min(length, len(ZEROS)):  # both in one system call
+                self._write(descriptor, [data, ZEROS[:padding]] if padding else [data], length + padding)
+            else:
+                self._write(descriptor, [data], length)
+                os.ftruncate(descriptor, self.size + padding)
+                self.size += padding
+        except OSError:
+            self.size = before  # what was written of it will be written over, or cut off
+            raise
+
+    def cut(self, size: int) -> None:
+        """Have so many bytes again: what stood behind them is gone. Raises OSError."""
+        os.ftruncate(self._opened(), size)
+        self.size = size
+
+    def measure(self) -> int:
+        """Return how many bytes a file has that was found. Raises OSError."""
+        self.size = os.fstat(self._opened()).st_size
+        return self.size
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return bytes of it; fewer at its end. Raises OSError."""
+        return os.pread(self._opened(), length, start)
 
     def move_tail(self, start: int, target: "File") -> Iterator[None]:
         """Move all bytes from ``start`` on to the beginning of another file, piece by piece."""
@@ -108,6 +127,14 @@ def close_each(files: set[File]) -> Iterator[None]:
         yield
 
 
+class Found(NamedTuple):
+    """What is there of a stream's files: the number of the trace file, bytes of it and of its index."""
+
+    number: int
+    size: int
+    index_size: int
+
+
 class Files:
     """What a stream writes in a chunk: a trace file, or with a size limit one after the other.
 
@@ -119,6 +146,7 @@ class Files:
         count: trace files that are kept; 0 is all.
         index_minor: format 1.x of the index files; None where there are none.
         trail: told of every trace file, for viewers.
+        found: what is there already, to go on with; None begins anew.
     """
 
     def __init__(
@@ -130,19 +158,20 @@ class Files:
         count: int,
         index_minor: int | None,
         trail: Trail,
+        found: Found | None = None,
     ) -> None:
         self._path = path
         self._name = name
         self._size_limit = size_limit
         self._count = count
         self._index_minor = index_minor
-        self._number = 0
+        self._number = 0 if found is None else found.number
         self._trail = trail
         self.index_file: File | None = None
         self._aside: PurePosixPath | None = None  # where the trace file lies until it takes its place
         self._chunk = chunk.acquire()
         try:
-            self.data = self._begin()
+            self.data = self._begin() if found is None else self._go_on(found)
         except OSError:
             chunk.release()
             raise
@@ -153,10 +182,15 @@ class Files:
 
     def next(self) -> None:
         """Begin another trace file. Its index is another one as well: see `take_index`."""
+        before = self._number
         self._number += 1
         if self._count:
             self._number %= self._count
-        self.restart()
+        try:
+            self.restart()
+        except OSError:
+            self._number = before
+            raise
 
     def index(self) -> File | None:
         """Return the index file of the present trace file, made now if need be; None where there are none.
@@ -173,8 +207,8 @@ class Files:
 
     def restart(self) -> None:
         """Begin the trace file anew, empty."""
-        self.data.close()
-        self.data = self._begin()
+        old, self.data = self.data, self._begin()
+        old.close()
 
     def rewrite(self) -> None:
         """Begin the trace file anew beside the one that is there, until `replace`. Raises OSError."""
@@ -217,6 +251,16 @@ class Files:
                 self._chunk.release()
 
     @property
+    def chunk(self) -> Chunk:
+        """The chunk that they lie in."""
+        return self._chunk
+
+    @property
+    def number(self) -> int:
+        """Number of the present trace file."""
+        return self._number
+
+    @property
     def _file_name(self) -> str:
         return f"{self._name}_{self._number}" if self._size_limit else self._name
 
@@ -237,6 +281,19 @@ class Files:
         path = self._path / self._file_name
         data = self._create(path)
         self._trail.begin(TraceFile(self._chunk, path, data, self._index_minor))
+        return data
+
+    def _go_on(self, found: Found) -> File:
+        """Go on with files that are there, as far as they are good."""
+        path = self._path / self._file_name
+        data = File(self._chunk.adopt(path))
+        data.cut(found.size)
+        data.whole = found.size
+        trace_file = TraceFile(self._chunk, path, data, self._index_minor)
+        self._trail.begin(trace_file)
+        if found.index_size:
+            self.index_file = trace_file.index = File(self._chunk.adopt(trace_file.index_path))
+            self.index_file.cut(found.index_size)
         return data
 
     def _create(self, path: PurePosixPath) -> File:

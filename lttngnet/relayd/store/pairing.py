@@ -48,6 +48,7 @@ class Pairing:
     Attributes:
         net_sequence: net sequence number of the entry that was written last.
         packet_sequence: its packet sequence number.
+        index_sequence: net sequence number of the last packet whose index came.
         end: where its packet ends in the present trace file; 0 if it lies in one before.
     """
 
@@ -55,6 +56,7 @@ class Pairing:
         self._waiting = waiting
         self.net_sequence = NEVER
         self.packet_sequence = NEVER
+        self.index_sequence = NEVER
         self.end = 0
         self._packets: dict[int, Packet] = {}  # received, and no index for them yet
         self._indexes: dict[int, SendIndex] = {}  # received, and no packet for them yet
@@ -68,7 +70,7 @@ class Pairing:
 
     def add_packet(self, sequence: int, packet: Packet) -> None:
         """Take a packet that is received as a whole. Raises Refusal, where too many wait, and OSError."""
-        index = self._indexes.pop(sequence, None)
+        index = self._indexes.get(sequence)
         if index is None:
             before = self._packets.get(sequence)
             if before is None:
@@ -78,8 +80,9 @@ class Pairing:
             self._packets[sequence] = packet
             self._untold[packet.index_file] += 1
         else:
-            self._waiting.count -= 1
             self._write(packet, index)
+            del self._indexes[sequence]
+            self._waiting.count -= 1
 
     def add_index(self, index: SendIndex) -> None:
         """Take what an index tells of a packet.
@@ -90,14 +93,18 @@ class Pairing:
         """
         if index.net_sequence in self._indexes:
             raise Refusal(Code.UNKNOWN, f"a second index {index.net_sequence} of stream {index.stream}")
-        packet = self._packets.pop(index.net_sequence, None)
+        packet = self._packets.get(index.net_sequence)
         if packet is None:
             self._waiting.add()
             self._indexes[index.net_sequence] = index
         else:
+            self._write(packet, index)
+            del self._packets[index.net_sequence]
             self._waiting.count -= 1
             self._untold[packet.index_file] -= 1
-            self._write(packet, index)
+            if packet.index_file in self._retired:
+                self._close_if_complete(packet.index_file)
+        self.index_sequence = index.net_sequence
 
     def skip(self, net_sequence: int, packet_sequence: int | None) -> None:
         """Leave out a packet of which neither half was added."""
@@ -129,6 +136,11 @@ class Pairing:
         self._untold.clear()
         return max(self._indexes, default=None)
 
+    def go_on(self, written: int, packet_sequence: int, end: int) -> None:
+        """Go on behind so many written packets; of the last, its number in the stream and its end."""
+        self.net_sequence = self.index_sequence = written - 1
+        self.packet_sequence, self.end = packet_sequence, end
+
     def close(self) -> Iterator[None]:
         """Wait for nothing any more; return the steps that close the files before the present ones."""
         self._waiting.count -= len(self._packets) + len(self._indexes)
@@ -154,9 +166,7 @@ class Pairing:
         self.net_sequence = index.net_sequence
         if index.packet_sequence is not None:
             self.packet_sequence = index.packet_sequence
-        if packet.index_file in self._retired:
-            self._close_if_complete(packet.index_file)
-        else:
+        if packet.index_file not in self._retired:
             self.end = packet.end
 
     def _close_if_complete(self, index_file: File) -> None:

@@ -16,8 +16,9 @@ import resource
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from errno import ESTALE
+from errno import EINVAL, ESTALE
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
 from lttngnet.relayd.store.tree import Tree
 
@@ -96,6 +97,19 @@ class Pool:
         self._by_inode[descriptor.inode] = descriptor
         return descriptor
 
+    def adopt(self, where: Callable[[], PurePosixPath]) -> Descriptor:
+        """Open a file that is there, to go on with it. Raises OSError."""
+        self._keep_within(self._limit - 1)
+        number = self.tree.open(where())
+        descriptor = Descriptor(self, where, number)
+        is_regular = S_ISREG(os.fstat(number).st_mode)
+        if not is_regular or descriptor.inode in self._by_inode:
+            os.close(number)
+            raise OSError(EINVAL, "it is no file of its own", str(where()))
+        self._open[descriptor] = None
+        self._by_inode[descriptor.inode] = descriptor
+        return descriptor
+
     def use(self, descriptor: Descriptor) -> int:
         """Return the number of a descriptor, opened if need be; -1 if it cannot be. Raises OSError."""
         if descriptor.problem is not None:
@@ -115,6 +129,13 @@ class Pool:
         self._close(descriptor)
         if descriptor.problem is not None:
             raise descriptor.problem
+
+    def close(self) -> None:
+        """Close all files, for the daemon ends."""
+        for descriptor in (*self._open, *self._deleted):
+            self._close(descriptor)
+        self._open.clear()
+        self._deleted.clear()
 
     def _reopen(self, descriptor: Descriptor) -> None:
         self._keep_within(self._limit - 1)

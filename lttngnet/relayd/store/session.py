@@ -5,12 +5,12 @@ processes; they share the trace chunks.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from lttngnet.errors import Code
 from lttngnet.log import Logger
@@ -18,16 +18,62 @@ from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks
 from lttngnet.relayd.store.facts import Facts
+from lttngnet.relayd.store.files import Found
+from lttngnet.relayd.store.journal import Journal
+from lttngnet.relayd.store.kept import KeptStream
 from lttngnet.relayd.store.late import Late, Strangers
 from lttngnet.relayd.store.pairing import Waiting
-from lttngnet.relayd.store.stream import Stream
+from lttngnet.relayd.store.stream import Place, Stream
 from lttngnet.relayd.store.trace import Trace
 from lttngnet.relayd.store.trail import FILES_KEPT
 from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.relay import AddStream, CloseCommand, CloseTraceChunk, CreateTraceChunk, SendIndex
 from lttngnet.wire.relay.datagrams import DatagramsOpened, Missing
+from lttngnet.wire.relay.extension import KeepSession, Written
 
 STREAMS_LIMIT = 1 << 16  # of a session; one ROTATE_STREAMS may name about as many
+KEPT_SINCE = 11  # the minor from which on peers know trace chunks
+
+
+class Connection(Protocol):
+    """A control or data connection of a session."""
+
+    def displace(self) -> None:
+        """Close: the session has another connection now."""
+
+
+class Keeping(Protocol):
+    """What makes sessions outlive their connections.
+
+    Attributes:
+        patience: seconds to wait for a peer that comes back.
+    """
+
+    patience: float
+
+    def begin(self, session: "Session", wanted: KeepSession) -> Journal:
+        """Begin the journal of a session. Raises Refusal and OSError."""
+
+    def end(self, journal: Journal) -> None:
+        """The session cannot be resumed any more."""
+
+
+class FoundStream(NamedTuple):
+    """A stream that was found: where it lies, what is there, how far it is."""
+
+    kept: KeptStream
+    path: PurePosixPath
+    chunk: Chunk | None
+    found: Found | None
+    place: Place
+
+
+class RecoveredChunks(NamedTuple):
+    """The trace chunks of a session that was found."""
+
+    closing: Chunk | None
+    current: Chunk | None
+    has_rotated: bool
 
 
 class Watcher(Protocol):
@@ -79,6 +125,7 @@ class Session:
         rounds: gives the turns in which it ends.
         strangers: the data connections that may turn out to be its own.
         clock: of the reactor; None waits for ever.
+        keeping: what it needs to outlive its connection.
 
     Attributes:
         streams: the open ones, by handle.
@@ -86,6 +133,8 @@ class Session:
         has_written: whether there is anything of it to keep in its folder.
         datagrams: where it may have its data over UDP; None where nowhere.
         inlet: through which it has; None where it has not.
+        owner: its control connection, if that may be displaced by another one.
+        journal: where it is written down, if it outlives its connections.
     """
 
     log = Logger()
@@ -101,6 +150,7 @@ class Session:
         rounds: Rounds,
         strangers: Strangers,
         clock: IReactorTime | None = None,
+        keeping: "Keeping | None" = None,
     ) -> None:
         self.facts = facts
         self.streams: dict[int, Stream] = {}
@@ -124,6 +174,13 @@ class Session:
         self._is_ending = False
         self._has_ended = False
         self._is_gone = False
+        self._is_resting = False
+        self._keeping = keeping
+        self._clock = clock
+        self._patience: IDelayedCall | None = None  # with a peer that does not come back
+        self._feeder: Connection | None = None
+        self.owner: Connection | None = None
+        self.journal: Journal | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -151,10 +208,13 @@ class Session:
         limits = (wanted.tracefile_size, wanted.tracefile_count)
         if len(self.streams) + len(self._doomed) >= STREAMS_LIMIT:
             raise Refusal(Code.NOMEM, f"session {self.facts.number} has {STREAMS_LIMIT} streams already")
+        return self._make_stream(next(self._handles), path, name, limits)
+
+    def _make_stream(self, handle: int, path: PurePosixPath, name: str, limits: tuple[int, int]) -> Stream:
         kept = FILES_KEPT if self.facts.live_timer else 1
         trace = self._traces.get(path) or Trace(next(self._trace_numbers), kept)
         return Stream(
-            next(self._handles),
+            handle,
             path,
             name,
             limits,
@@ -163,6 +223,7 @@ class Session:
             self._waiting,
             self._stream_gone,
             self._rounds,
+            self.journal.note if self.journal is not None else None,
         )
 
     def open(self, stream: Stream) -> None:
@@ -174,6 +235,11 @@ class Session:
         self._unpublished[stream.handle] = stream
         self._traces[stream.path] = stream.trace
         stream.trace.add(stream)
+        if self.journal is not None:
+            limits = stream.limits
+            self.journal.note(
+                "stream", stream.handle, str(stream.path), stream.name, *limits, self._chunk.number
+            )
 
     def publish(self) -> Iterator[None]:
         """Let viewers know of all streams."""
@@ -185,6 +251,8 @@ class Session:
                 for watcher in self.watchers:
                     watcher.published(stream)
             yield
+        if self.journal is not None:
+            self.journal.note("published")
 
     def begin_check(self) -> None:
         """Forget which streams were asked for pending data."""
@@ -208,7 +276,7 @@ class Session:
         if self._closing is not None or (self._chunk and self._chunk.number == wanted.chunk):
             raise Refusal(Code.UNKNOWN, f"no chunk {wanted.chunk} is due: another one is not closed")
         if self._chunk is not None and not self._chunk.override:
-            self._chunk.move(OLD)
+            self._move_chunk(self._chunk, OLD)
         tracing = self.facts.tracing
         chunk = self._chunks.find(tracing, wanted.chunk)
         if chunk is None:
@@ -216,6 +284,18 @@ class Session:
             chunk = self._chunks.make(tracing, wanted.chunk, wanted.created, override, folder)
         self._closing, self._chunk = self._chunk, chunk.acquire()
         self.has_written = True
+        if self.journal is not None:
+            for number in list(self.journal.kept.chunks):
+                if self._chunks.find(tracing, number) is None:
+                    self.journal.note("dropped", number)
+            self.journal.note("chunk", chunk.number, wanted.created, override, str(chunk.folder))
+
+    def _move_chunk(self, chunk: Chunk, folder: PurePosixPath) -> None:
+        """Let a chunk go to another folder, and write that down before. Raises OSError."""
+        if self.journal is not None and folder != chunk.folder:
+            self.journal.note("folder", chunk.number, str(folder))
+            self.journal.flush()
+        chunk.move(folder)
 
     def _folder_of_next(self, override: str) -> PurePosixPath | None:
         """Return where the next chunk begins, None for a folder of its own name."""
@@ -262,14 +342,23 @@ class Session:
         keeps_place = wanted.command in (None, CloseCommand.NO_OPERATION)
         if self._chunk and chunk is not self._chunk and self._chunk.folder == NEW:
             to_root = wanted.command is CloseCommand.DELETE and not has_rotated
-            self._chunk.move(ROOT if to_root else PurePosixPath(self._chunk.name))
+            self._move_chunk(self._chunk, ROOT if to_root else PurePosixPath(self._chunk.name))
         if keeps_place and not chunk.override:
-            chunk.move(PurePosixPath(chunk.name) if has_rotated else ROOT)
+            self._move_chunk(chunk, PurePosixPath(chunk.name) if has_rotated else ROOT)
         self._has_rotated = has_rotated or wanted.command is CloseCommand.MOVE_TO_COMPLETED
+        if self.journal is not None:
+            self._note_closed(self.journal, wanted)
         self._release_chunk(chunk)
         if chunk.override:
             return tracing.path / chunk.name
         return tracing.path / ARCHIVES / chunk.closed_name if has_rotated else tracing.path
+
+    def _note_closed(self, journal: Journal, wanted: CloseTraceChunk) -> None:
+        command = None if wanted.command is None else int(wanted.command)
+        if self._has_rotated and not journal.kept.has_rotated:
+            journal.note("rotated")
+        journal.note("closed", wanted.chunk, wanted.closed, command)
+        journal.flush()
 
     def chunk_exists(self, number: int) -> bool:
         """Tell whether there is a chunk, or something of it is still to be deleted."""
@@ -277,7 +366,7 @@ class Session:
 
     # ------------------------------------------------------------ the end
 
-    def begin_feeding(self) -> None:
+    def begin_feeding(self, feeder: Connection | None = None) -> None:
         """A data connection brings packets for this session from now on.
 
         Raises:
@@ -285,14 +374,24 @@ class Session:
         """
         if self._late.is_fed:
             raise Refusal(Code.INVALID_PROTOCOL, f"session {self.facts.number} has a data connection already")
+        self._feeder = feeder
         self._late.begin_feeding()
 
-    def end_feeding(self) -> None:
-        """It is gone."""
+    def end_feeding(self, is_torn: bool = False) -> None:
+        """It is gone.
+
+        Args:
+            is_torn: in the middle of a packet, or where it went wrong.
+        """
+        self._feeder = None
+        if is_torn:
+            self.spoil()
         self._late.end_feeding()
 
     def begin_inlet(self, inlet: Inlet) -> None:
         """Packets come over UDP from now on, and on no data connection. Raises Refusal."""
+        if self.journal is not None:
+            raise Refusal(Code.NOT_SUPPORTED, "a session that is kept has its data over TCP")
         self.begin_feeding()
         self.inlet = inlet
 
@@ -302,6 +401,125 @@ class Session:
             inlet.close()
             self.end_feeding()
         self._rounds.do(self._end())
+
+    def spoil(self) -> None:
+        """What was coming in on the data connection will not come, from there."""
+        if self.journal is None:
+            self.abort()
+            return
+        for stream in self.streams.values():
+            self._quietly(stream.cut)
+
+    # ------------------------------------------------------------ connections that come and go
+
+    def keep(self, wanted: KeepSession) -> None:
+        """Outlive the control connection from now on. Raises Refusal and OSError."""
+        if self._keeping is None or self.facts.minor < KEPT_SINCE or self.facts.snapshot:
+            raise Refusal(Code.NOT_SUPPORTED, f"session {self.facts.number} cannot be resumed here")
+        if self.journal is not None or self.streams or self._chunk is not None or self.inlet is not None:
+            raise Refusal(Code.INVALID_PROTOCOL, "KEEP_SESSION comes first, and once")
+        self.journal = self._keeping.begin(self, wanted)
+
+    def adopt(self, journal: Journal, chunks: RecoveredChunks, streams: Iterable[FoundStream]) -> None:
+        """Be a session that was found, and wait for its peer. Raises OSError."""
+        self.journal, self.has_written = journal, True
+        self._closing, self._chunk, self._has_rotated = chunks
+        for chunk in (self._closing, self._chunk):
+            if chunk is not None:
+                chunk.acquire()
+        for each in streams:
+            kept = each.kept
+            stream = self._make_stream(kept.handle, each.path, kept.name, (kept.size, kept.count))
+            stream.go_on(each.chunk, each.found, each.place)
+            self.streams[stream.handle] = stream
+            self._unpublished[stream.handle] = stream
+            self._traces[stream.path] = stream.trace
+            stream.trace.add(stream)
+            if kept.is_published:
+                del self._unpublished[stream.handle]
+                stream.published = True
+                stream.trace.publish(stream)
+        for stream in list(self.streams.values()):
+            stream.catch_up()
+        self._wait_for_peer()
+
+    def progress(self) -> Written:
+        """Return what is written of it. Raises Refusal and OSError."""
+        if self.journal is None:
+            raise Refusal(Code.INVALID_PROTOCOL, f"session {self.facts.number} is not kept")
+        self.journal.flush()
+        streams = tuple(each.progress for each in self.streams.values() if not each.is_metadata)
+        return Written(Code.OK, self.journal.kept.commands, streams)
+
+    def leave(self, is_fault: bool) -> None:
+        """The control connection is gone: end, or wait for another one if the session outlives it.
+
+        Args:
+            is_fault: the peer made mistakes; what is missing would come from it.
+        """
+        self.owner = None
+        if self._is_resting:
+            return
+        if self.journal is not None:
+            self._quietly(self.journal.flush)
+            self.log.info("Session {number} waits to be resumed", number=self.facts.number)
+            self._wait_for_peer()
+            return
+        if is_fault:
+            self.abort()
+        self.end()
+
+    def resume(self) -> None:
+        """Another control connection goes on with it: those of before are closed."""
+        self._displace()
+        self.spoil()
+        self._be_patient_no_more()
+
+    def _displace(self) -> None:
+        owner, self.owner = self.owner, None
+        feeder, self._feeder = self._feeder, None
+        for displaced in (owner, feeder):
+            if displaced is not None:
+                displaced.displace()
+        if feeder is not None:
+            self._late.end_feeding()
+
+    def forget(self) -> None:
+        """Outlive the connection no more."""
+        journal, self.journal = self.journal, None
+        for stream in (*self.streams.values(), *self._doomed):
+            stream.forget()
+        if journal is not None:
+            self._quietly(journal.remove)
+            assert self._keeping is not None
+            self._keeping.end(journal)
+
+    def rest(self) -> None:
+        """This daemon ends: what is here of the session is for the next one to go on with."""
+        assert self.journal is not None
+        self._is_resting = True
+        self._displace()
+        self._be_patient_no_more()
+        self.spoil()
+        self._quietly(self.journal.flush)
+        self._quietly(self.journal.close)
+
+    def _wait_for_peer(self) -> None:
+        self._be_patient_no_more()
+        self.spoil()
+        if self._clock is not None and self._keeping is not None:
+            self._patience = self._clock.callLater(self._keeping.patience, self._out_of_patience)
+
+    def _out_of_patience(self) -> None:
+        self._patience = None
+        self.log.warn("Session {number} is not resumed: it ends", number=self.facts.number)
+        self.forget()
+        self.end()
+
+    def _be_patient_no_more(self) -> None:
+        patience, self._patience = self._patience, None
+        if patience is not None:
+            patience.cancel()
 
     def end(self) -> None:
         """The control connection is gone: close what is complete; the rest as its data comes in.
@@ -377,6 +595,8 @@ class Session:
     def _gone_if_empty(self) -> None:
         if self._has_ended and not (self.streams or self._doomed or self._is_gone):
             self._is_gone = True
+            self._be_patient_no_more()
+            self.forget()
             self._late.end()
             self._gone(self)
 

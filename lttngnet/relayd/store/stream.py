@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.chunk import Chunk
-from lttngnet.relayd.store.files import Files
+from lttngnet.relayd.store.files import Files, Found
 from lttngnet.relayd.store.moving import Move
 from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing, Waiting
 from lttngnet.relayd.store.trace import METADATA, Trace
@@ -16,6 +16,7 @@ from lttngnet.relayd.store.trail import Trail
 from lttngnet.relayd.turns import Rounds
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
+from lttngnet.wire.relay.extension import Progress
 
 SURPLUS_LIMIT = 1 << 28  # bytes that move along in a rotation; real peers have a sub-buffer or two
 
@@ -31,6 +32,24 @@ class Rotation:
 
     chunk: Chunk | None
     position: int
+
+
+class Place(NamedTuple):
+    """How far a stream is that was found.
+
+    Attributes:
+        written: its packets, from the first to the last that has an index.
+        packet_sequence: number in the stream of the last of them.
+        end: where that ends in the present trace file.
+        last: network number of the last packet that will come, once the peer closes the stream.
+        rotation: that is due once all packets before it are here.
+    """
+
+    written: int
+    packet_sequence: int = NEVER
+    end: int = 0
+    last: int | None = None
+    rotation: Rotation | None = None
 
 
 class Beacon(NamedTuple):
@@ -53,6 +72,8 @@ class Stream:
         waiting: counts what waits in all streams of the session.
         gone: told when the stream is closed.
         rounds: gives the turns in which packets move to another chunk, and files are closed.
+        note: writes down what changes, where the session outlives its connection (see
+            `lttngnet.relayd.store.kept`): then packets and indexes come in the order of their numbers.
 
     Attributes:
         published: whether viewers may know of it.
@@ -73,6 +94,7 @@ class Stream:
         waiting: Waiting,
         gone: Callable[["Stream"], None],
         rounds: Rounds,
+        note: Callable[..., None] | None = None,
     ) -> None:
         self.handle = handle
         self.path = path
@@ -94,7 +116,17 @@ class Stream:
         self._move: Move | None = None  # the last one
         self._rounds = rounds
         self._data_sequence = NEVER  # net sequence number of the packet that was received last
+        self._note = note
         self._last: int | None = None  # … that was sent last, once the peer closes the stream
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Size and count of trace files."""
+        return self._limits
+
+    def forget(self) -> None:
+        """Write nothing down any more: the session does not outlive its connection."""
+        self._note = None
 
     @property
     def is_metadata(self) -> bool:
@@ -120,6 +152,11 @@ class Stream:
     def arrived(self) -> tuple[int, int]:
         """What has come of it: changes with every piece of a packet."""
         return self._data_sequence, self._files.data.size if self._files else 0
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, where the session outlives its connection."""
+        return Progress(self.handle, self._data_sequence + 1, self._pairing.index_sequence + 1)
 
     def is_pending(self, last: int) -> bool:
         """Tell whether something up to the packet with that net sequence number has not arrived."""
@@ -148,23 +185,61 @@ class Stream:
             files.data.append(piece)
             return
         files.data.append(piece, header.padding_size)
-        self._header = None
         self._received(header.sequence, files)
 
     def _begin(self, header: DataHeader) -> None:
         if self._header is not None or self.is_metadata:
             raise Refusal(Code.INVALID_PROTOCOL, f"stream {self.handle} can take no packet now")
+        if self._note is not None and header.sequence != self._data_sequence + 1:
+            raise Refusal(Code.INVALID_PROTOCOL, f"packet {header.sequence} is not the next one")
         files = self._opened()
         if files.is_full(header.data_size):
             self._pairing.retire(files.take_index())
             files.next()
+            if self._note is not None:
+                written = self._pairing.net_sequence + 1
+                self._note("file", self.handle, files.number, header.sequence, written)
         self._header, self._start = header, files.data.size
 
     def _received(self, sequence: int, files: Files) -> None:
-        self._data_sequence = sequence
         index_file = files.index()
         if index_file is not None:
             self._pairing.add_packet(sequence, Packet(self._start, files.data.size, index_file))
+        self._data_sequence, self._header = sequence, None
+        self._rotate_if_due()
+        self._close_if_due()
+
+    def cut(self) -> None:
+        """The rest of what is coming in will not come: forget its beginning. Raises OSError."""
+        header, self._header = self._header, None
+        for _ in self._move_along():
+            pass
+        if self._files is None:
+            return
+        file = self._files.data
+        if self.is_metadata:
+            file.cut(file.whole)
+        elif header is not None:
+            file.cut(self._start)
+
+    def go_on(self, chunk: Chunk | None, found: Found | None, place: Place) -> None:
+        """Go on with files that are there. Raises OSError.
+
+        Args:
+            chunk: that they lie in; None where the stream has left its chunk.
+            found: what is there; None where there is nothing that makes sense.
+            place: how far the stream is.
+        """
+        if chunk is not None:
+            self._files = self._files_in(chunk, found)
+        self._data_sequence = place.written - 1
+        self._pairing.go_on(place.written, place.packet_sequence, place.end)
+        self._last, self._rotation = place.last, place.rotation
+        if place.rotation is not None and place.rotation.chunk is not None:
+            place.rotation.chunk.acquire()
+
+    def catch_up(self) -> None:
+        """Do what was due when it was found. Raises OSError."""
         self._rotate_if_due()
         self._close_if_due()
 
@@ -189,6 +264,8 @@ class Stream:
         self.beacon = None
         if self._index_minor is None:
             raise Refusal(Code.UNKNOWN, f"stream {self.handle} has no index")
+        if self._note is not None and index.net_sequence != self._pairing.index_sequence + 1:
+            raise Refusal(Code.INVALID_PROTOCOL, f"index {index.net_sequence} is not the next one")
         self._pairing.add_index(index)
         self._rotate_if_due()
 
@@ -209,6 +286,7 @@ class Stream:
         if is_whole:
             files.replace()
             files.data.whole = files.data.size
+            self._say("text", files.data.whole)
 
     def reset_metadata(self) -> None:
         """Begin the metadata anew: what there is stays until something whole takes its place.
@@ -217,7 +295,9 @@ class Stream:
         """
         if not self.is_metadata:
             raise Refusal(Code.UNKNOWN, f"stream {self.handle} is no metadata stream")
-        self._opened().rewrite()
+        files = self._opened()
+        self._say("text", 0)
+        files.rewrite()
 
     # ------------------------------------------------------------ rotation
 
@@ -231,18 +311,28 @@ class Stream:
             OSError: the new file cannot be made.
         """
         yield from self._move_along()
+        if self._note is not None and self._is_there_or_on_its_way(chunk):
+            return
         if self._rotation is not None:
             raise Refusal(Code.FILE_CREATION_ERROR, f"stream {self.handle} is rotating already")
         if self._files is None:  # it left the chunk before
             if chunk is not None:
                 self.open(chunk)
+                self._say_moved()
             return
         self._rotation = Rotation(chunk.acquire() if chunk else None, position)
+        self._say("rotate", chunk.number if chunk else None, position)
         if self.is_metadata:
             self._rotate()
         else:
             self._rotate_if_due()
         yield from self._move_along()
+
+    def _is_there_or_on_its_way(self, chunk: Chunk | None) -> bool:
+        """Tell whether it was told to go to that chunk before: then the answer was lost."""
+        if self._rotation is not None:
+            return self._rotation.chunk is chunk
+        return (self._files.chunk if self._files else None) is chunk
 
     def _rotate_if_due(self) -> None:
         """Move once all packets of the old chunk are here, with their index entries."""
@@ -254,6 +344,7 @@ class Stream:
     def _rotate(self) -> None:
         rotation, self._rotation = self._rotation, None
         assert rotation is not None
+        has_moved = False
         try:
             old, new = self._opened(), None
             end = self._pairing.end if self._index_minor is not None else old.data.size
@@ -270,7 +361,7 @@ class Stream:
                 raise Refusal(
                     Code.FILE_CREATION_ERROR, f"stream {self.handle} has packets and no chunk for them"
                 )
-            self._files = new
+            self._files, has_moved = new, True
             self._start -= end  # of a packet whose rest is still to come
             self._pairing.retire(old.take_index())
             if has_surplus and new is not None:
@@ -279,8 +370,11 @@ class Stream:
             else:
                 old.close()
         finally:
-            if rotation.chunk is not None:
+            if self._note is not None and not has_moved:
+                self._rotation = rotation  # to be tried again, when its peer comes back
+            elif rotation.chunk is not None:
                 rotation.chunk.release()
+        self._say_moved()
 
     def _move_packets(self, end: int, old: Files, new: Files) -> None:
         try:
@@ -306,6 +400,7 @@ class Stream:
         """
         if self._last is None:
             self._last = last
+            self._say("last", last)
         self._close_if_due()
 
     def _close_if_due(self) -> None:
@@ -330,11 +425,24 @@ class Stream:
                 if files is not None:
                     files.close()
             finally:
-                if rotation is not None and rotation.chunk is not None:
-                    rotation.chunk.release()
+                try:
+                    if rotation is not None and rotation.chunk is not None:
+                        rotation.chunk.release()
+                finally:
+                    self._say("gone")
 
-    def _files_in(self, chunk: Chunk) -> Files:
-        return Files(chunk, self.path, self.name, *self._limits, self._index_minor, self.trail)
+    def _files_in(self, chunk: Chunk, found: Found | None = None) -> Files:
+        return Files(chunk, self.path, self.name, *self._limits, self._index_minor, self.trail, found)
+
+    def _say_moved(self) -> None:
+        pairing = self._pairing
+        chunk = self._files.chunk.number if self._files else None
+        self._say("moved", chunk, pairing.net_sequence + 1, pairing.packet_sequence)
+
+    def _say(self, kind: str, *facts: int | None) -> None:
+        """Write down what changes, where the session outlives its connection. Raises OSError."""
+        if self._note is not None:
+            self._note(kind, self.handle, *facts)
 
     def _opened(self) -> Files:
         if self._files is None:

@@ -74,6 +74,35 @@ class Tree:
         finally:
             os.close(folder)
 
+    def names(self, path: PurePosixPath) -> list[str]:
+        """Return what lies in a folder; nothing where there is none."""
+        try:
+            folder = self._walk(path.parts)
+        except FileNotFoundError:
+            return []
+        try:
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
+            return os.listdir(readable)  # noqa: PTH208, by its descriptor
+        finally:
+            os.close(readable)
+
+    def has(self, path: PurePosixPath) -> bool:
+        """Tell whether there is a file or folder of that name."""
+        try:
+            folder = self._walk(path.parent.parts)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(folder)
+        return True
+
     def rename(self, old: PurePosixPath, new: PurePosixPath) -> None:
         """Move a file or folder; the folders on the way to its new place are made."""
         source = self._walk(old.parent.parts)
