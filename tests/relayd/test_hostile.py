@@ -468,6 +468,40 @@ class FullDiskTests(HostileTestCase):
         self.leave()
 
 
+class DefectTests(HostileTestCase):
+    """A session ends all the same, and the log tells why."""
+
+    def ends(self, place, name, of_a_packet=0):
+        """Let a thing fail as nobody thought it would, when the peer leaves: its session ends, no other."""
+
+        def fail(*arguments):
+            raise ValueError("a defect")
+
+        handles = self.client.stream("chan_0", "chan_1", "metadata")
+        other, stream = self.other()
+        patch = self.patch(place, name, fail)
+        self.client.data.send(packet(handles[0], 0)[:of_a_packet])
+        self.client.data.close()
+        self.client.control.close()
+        self.relay.settle()
+        self.assertEqual([session.facts.name for session in self.relay.store.sessions.values()], ["other"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), len(handles))
+        patch.restore()
+        self.works(other, stream)
+
+    def test_when_a_stream_is_finished(self):
+        self.ends(stream.Stream, "finish")
+
+    def test_when_what_waits_is_dropped(self):
+        self.ends(pairing.Pairing, "drop_packets")
+
+    def test_when_a_stream_is_closed(self):
+        self.ends(pairing.Pairing, "close")
+
+    def test_when_a_session_is_aborted(self):
+        self.ends(pairing.Pairing, "close", of_a_packet=42)
+
+
 class PeersTests(SynchronousTestCase):
     class Door:
         is_open = True

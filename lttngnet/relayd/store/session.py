@@ -537,8 +537,9 @@ class Session:
         ending = deque(self.streams.values())  # each is let go of in its turn: to free many takes long
         while ending:
             stream = ending.popleft()
-            if not stream.is_closed:  # meanwhile
-                self._quietly(stream.finish)
+            if not (stream.is_closed or self._quietly(stream.finish)):
+                self.streams.pop(stream.handle, None)
+                self._close(stream)
             yield
         for chunk in (self._closing, self._chunk):
             if chunk is not None:
@@ -569,11 +570,14 @@ class Session:
 
     def _close_doomed(self) -> Iterator[None]:
         while self._doomed:
-            if not self._doomed[0].is_closed:
-                self._quietly(self._doomed[0].close)
+            self._close(self._doomed[0])
             self._doomed.popleft()
             yield
         self._gone_if_empty()
+
+    def _close(self, stream: Stream) -> None:
+        if not stream.is_closed:  # meanwhile
+            self._quietly(stream.close)
 
     def _release_chunk(self, chunk: Chunk) -> None:
         if chunk is self._closing:
@@ -600,9 +604,17 @@ class Session:
             self._late.end()
             self._gone(self)
 
-    def _quietly(self, act: Callable[[], None]) -> None:
-        """Do a thing at the end of a session, of which nobody is left to be told that the disk fails."""
+    def _quietly(self, act: Callable[[], None]) -> bool:
+        """Do a thing at the end of a session, which ends whatever happens; return whether it was done.
+
+        Nobody is left to be told that the disk fails; of a defect of ours there is a traceback in the log.
+        """
         try:
             act()
         except OSError as problem:
             self.log.error("Session {number}: {problem}", number=self.facts.number, problem=problem)
+        except Exception:
+            self.log.failure("Defect at the end of session {number}", number=self.facts.number)
+        else:
+            return True
+        return False
