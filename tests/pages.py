@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 
+from tests.waiting import PATIENCE
+
 DOC = Path(__file__).parents[1] / "doc"
 PROMPT = re.compile(r"    (receiver|traced)\$ (.+)")
 BY_ROOT = re.compile(r"    \w+# ")
@@ -25,7 +27,7 @@ PROGRAM = re.compile(r"\.\. code-block:: (python|c)")
 CAPTION = re.compile(r"   :caption: (\S+)")
 MARK = "--- that was all"
 WATCHING = "lttngnet list -"  # what a tracer could record: programs that were just started may come later
-PATIENCE = 120  # seconds until a shell that does not answer is killed
+ATTEMPTS = 600  # to see what is watched, one each tenth of a second
 NEEDED = ("bash", "babeltrace2")
 
 
@@ -189,11 +191,11 @@ class PageMixin:
     def do(self, command):
         """Type a command, and see that it prints what the page says."""
         expected = [neutral(line) for line in command.prints]
-        for _attempt in range(20):
+        for _attempt in range(ATTEMPTS):
             printed = self.printed(command)
             if [neutral(line) for line in printed] == expected or not command.text.startswith(WATCHING):
                 break
-            self.shells[command.machine].type("sleep 0.5")
+            self.shells[command.machine].type("sleep 0.1")
         self.assertEqual(
             [neutral(line) for line in printed],
             expected,

@@ -20,6 +20,7 @@ from lttngnet.wire import listing, relay, viewer
 from lttngnet.wire.codec import Message
 from lttngnet.wire.relay import Command
 from tests.interop.ours import Stage
+from tests.waiting import PATIENCE
 
 DOC = Path(__file__).parents[1] / "doc"
 HOME = "/home/ana"
@@ -299,7 +300,11 @@ class PageTests(SynchronousTestCase):
     def test_the_pages_are_made_without_a_warning(self):
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html"]
         run = subprocess.run(
-            [*command, DOC, Path(self.mktemp())], capture_output=True, text=True, timeout=120, check=False
+            [*command, DOC, Path(self.mktemp())],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
         self.assertEqual((run.returncode, run.stderr), (0, ""))
 
@@ -321,7 +326,7 @@ class ExampleTests(SynchronousTestCase):
             cwd=self.stage.folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         self.assertEqual((run.returncode, run.stderr), (0, ""))

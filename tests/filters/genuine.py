@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 
 from tests.interop.genuine import missing
+from tests.waiting import PATIENCE
 
 TABLE = Path(__file__).parent.parent / "captures" / "filters.json"
 REFUSED = "refused"
@@ -49,7 +50,7 @@ def ask(expressions):
         cwd=Path(__file__).parents[2],  # where the package tests is
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     return json.loads(asked.stdout.splitlines()[-1])

@@ -190,7 +190,7 @@ class ProgramTests(LiveCase):
         self.assertEqual(re.findall(r'"message (\d)"', text), list("0123456" * 3))
 
     async def test_records_and_events_of_applications(self):
-        """Two sources in one live session, of which one has streams that nobody describes: those of agents."""
+        """Two sources in one live session; one has streams that nobody describes: those of agents."""
         program = self.program()
         session = await self.live_session()
         await session.enable_events("python", ["app"])

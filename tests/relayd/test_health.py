@@ -182,7 +182,7 @@ class ListeningTests(TestCase):
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         listening = Listening("control", endpoint, Factory.forProtocol(Channel), Peers(9), reactor, options)
         listening.privilegedStartService()
-        with socket.create_connection(("127.0.0.1", listening.port), 5):
+        with socket.create_connection(("127.0.0.1", listening.port), 60):
             channel = await accepted
             inherited = [channel.transport.getHandle().getsockopt(*option[:2]) for option in options]
         await channel.ended

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.task import deferLater
 from twisted.protocols.amp import UnknownRemoteError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from lttngnet.consumer.process import adopt
 from lttngnet.errors import Code, CommandError, WireError
 from lttngnet.wire import amp
+from tests.waiting import PATIENCE, until
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -56,7 +56,7 @@ class RefusedTests(SynchronousTestCase):
 class FilesTests(TestCase):
     """Open files between two ends of a real connection."""
 
-    timeout = 20
+    timeout = PATIENCE
 
     async def setUp(self):
         self.near, self.far = Near(), Far()
@@ -155,8 +155,7 @@ class FilesTests(TestCase):
         """Files whose command never comes whole are closed with the connection."""
         self.near.transport.sendFileDescriptor(self.file("lonely"))
         self.near.transport.write(b"\x00")  # half a length
-        while not self.far._descriptors:
-            await deferLater(reactor, 0.001)
+        await until(lambda: self.far._descriptors, "the file to arrive")
         self.assertEqual(open_files(), 2)
         await self.hang_up()
         self.assertEqual(open_files(), 1)

@@ -8,8 +8,9 @@ import struct
 from lttngnet.wire.ust.commands import REQUEST_SIZE, Command, Reply
 from lttngnet.wire.ust.registration import HOST, MAGIC, STRUCT_ORDERS, Half
 from tests.sessiond.ust.memory import VERSION
+from tests.waiting import DEADLINE
 
-PATIENCE = 10.0  # seconds
+PATIENCE = DEADLINE
 BYTE_ORDER = "little" if HOST == "le" else "big"
 
 

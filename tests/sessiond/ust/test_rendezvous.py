@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ from tempfile import mkdtemp
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -24,22 +25,14 @@ from lttngnet.wire.ust.commands import Command, Reply
 from lttngnet.wire.ust.questions import ChannelAnswer
 from lttngnet.wire.ust.registration import HOST, Half
 from tests.sessiond.ust.fake import FakeApplication, registration
+from tests.waiting import DEADLINE, until
 from tests.wire.ust.test_questions import channel, enum, event
 
 FOREIGN = "be" if HOST == "le" else "le"
-DEADLINE = 10.0
-
-
-async def until(condition, what):
-    """Return when a condition holds; fail if it does not come."""
-    end = reactor.seconds() + DEADLINE
-    while not condition():
-        if reactor.seconds() > end:
-            raise AssertionError(f"waited in vain: {what}")
-        await deferLater(reactor, 0.005)
 
 
 def open_files():
+    gc.collect()  # other tests' garbage may have some
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -76,7 +69,7 @@ class Watcher:
 
 
 class RendezvousCase(TestCase):
-    patience = 5.0
+    patience = DEADLINE
     uid = os.geteuid()
 
     def setUp(self):
@@ -392,13 +385,19 @@ class PatienceTests(RendezvousCase):
 
     async def test_the_silent(self):
         for play in (
-            lambda fake: [fake.connect()],
-            lambda fake: [fake.introduce(Half.COMMAND)],
-            lambda fake: [fake.introduce(Half.NOTIFY)],
-            lambda fake: fake.register().sockets,
+            lambda fake: fake.connect(),
+            lambda fake: fake.introduce(Half.COMMAND),
+            lambda fake: fake.introduce(Half.NOTIFY),
+            lambda fake: fake.register(),
         ):
             fake = self.fake()
-            for sock in await deferToThread(play, fake):
+
+            def play_in_time(play=play, fake=fake):
+                with contextlib.suppress(ConnectionError):  # on a busy machine, it was too late already
+                    play(fake)
+
+            await deferToThread(play_in_time)
+            for sock in fake.sockets:
                 await self.is_turned_away(fake, sock)
         self.assertEqual(len(self.rendezvous), 0)
 
@@ -407,17 +406,19 @@ class PatienceTests(RendezvousCase):
             fake = self.fake()
 
             def play(fake=fake, answers=answers):
-                fake.register()
-                for _ in range(answers):
-                    fake.answer()
-                return fake.hears_the_end(fake.command)
+                with contextlib.suppress(ConnectionError, EOFError):  # too late already
+                    fake.register()
+                    for _ in range(answers):
+                        fake.answer()
+                return all(map(fake.hears_the_end, fake.sockets))
 
             self.assertTrue(await deferToThread(play))
-            self.assertEqual(list(self.applications), [])
-        self.assertIn("it did not answer", self.watcher.gone[-1])
+            await until(lambda: not list(self.applications), "it is given up")
+        for why in self.watcher.gone:
+            self.assertIn("it did not answer", why)
 
     async def test_who_reads_nothing(self):
-        self.rendezvous._patience = 5.0
+        self.rendezvous._patience = DEADLINE
         await self.registered()
         (application,) = self.applications
         application._exchange._patience = 0.2

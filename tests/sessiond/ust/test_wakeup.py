@@ -7,7 +7,6 @@ import shutil
 import stat
 import struct
 import threading
-import time
 from pathlib import Path
 from tempfile import mkdtemp
 from unittest import skipUnless
@@ -16,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.sessiond.ust import wakeup
 from lttngnet.sessiond.ust.wakeup import WakeupPage, page_path
+from tests.waiting import DEADLINE, wait_until
 
 ROOT = os.geteuid() == 0
 
@@ -112,13 +112,11 @@ class WakeupPageTests(SynchronousTestCase):
 
         thread = threading.Thread(target=sleep, daemon=True)
         thread.start()
-        asleep.wait(10)
+        asleep.wait(DEADLINE)
         doing = Path(f"/proc/self/task/{ready[0]}/syscall")
         number = str(wakeup._FUTEX[wakeup.platform.machine()])
-        deadline = time.monotonic() + 10
-        while doing.read_text().split()[0] != number and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(lambda: doing.read_text().split()[0] == number, "the thread to sleep")
         self.assertFalse(awake.is_set())
         page.announce()
-        self.assertTrue(awake.wait(10))
+        self.assertTrue(awake.wait(DEADLINE))
         thread.join()
