@@ -65,6 +65,9 @@ class IPacketSink(Interface):
     async def quiesce() -> None:
         """Return when all that was written has arrived on the other side."""
 
+    def waiting() -> int:
+        """Return how many bytes were written that have not left this machine, as far as is known."""
+
     async def finish() -> None:
         """Close the trace and let go of files and connections; called by the carrier at the very end."""
 
@@ -134,6 +137,9 @@ class IPacketSource(Interface):
         ``events``, ``packets``, ``bytes`` handed on; events ``discarded`` before that; packets ``lost``:
         those that were overwritten before they were read. The same in ``channels`` for each of them, by name.
         """
+
+    def waiting() -> int:
+        """Return how many bytes are recorded and not handed on, about."""
 
 
 class ICourier(Interface):

@@ -26,7 +26,9 @@ def facts(name="session1", **changes):
         "problem": "",
         "consumer": None,
         "domains": [],
-        "facts": dict.fromkeys(("events", "packets", "bytes", "discarded", "lost", "spooled", "dropped"), 0),
+        "facts": dict.fromkeys(
+            ("events", "packets", "bytes", "discarded", "lost", "waiting", "spooled", "dropped"), 0
+        ),
     } | changes
 
 
@@ -196,6 +198,13 @@ class FakeDaemon(amp.AMP):
     async def list(self):
         self.note("List")
         return {"sessions": list(self.memory.sessions.values())}
+
+    @answers(wire.Glance)
+    async def glance(self, session):
+        self.note("Glance", session=session)
+        if isinstance(self.memory.sessions.get(session), list):
+            return {"facts": self.memory.sessions[session].pop(0)}
+        return {"facts": self.memory.sessions[session]}
 
     @answers(wire.Describe)
     async def describe(self, session):

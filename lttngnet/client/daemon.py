@@ -199,6 +199,10 @@ class Session:
         """Return all about the session, as `lttngnet.wire.amp.Describe` lists it."""
         return dict((await self._ask(wire.Describe))["facts"])
 
+    async def glance(self) -> Facts:
+        """Return what `describe` does, without waiting for commands that are under way, such as `stop`."""
+        return dict((await self._ask(wire.Glance))["facts"])
+
     async def _ask(self, command: type[wire.Command], **arguments: Any) -> dict[str, Any]:
         return await self._daemon.ask(command, session=self.name, **arguments)
 

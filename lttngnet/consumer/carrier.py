@@ -225,7 +225,8 @@ class Carrier:
         """Return the sums of the sources' counters, and those of each channel: `lttngnet.wire.amp.Facts`."""
         each = {kind: source.facts() for kind, source in self._sources.items()}
         channels = {kind: facts["channels"] for kind, facts in each.items()}
-        return total(each.values()) | self.route.facts() | {"channels": channels}
+        waiting = sum(source.waiting() for source in self._sources.values()) + self.route.waiting()
+        return total(each.values()) | self.route.facts() | {"waiting": waiting, "channels": channels}
 
     def pauseProducing(self) -> None:
         """Pause every source: the sink has enough to send."""

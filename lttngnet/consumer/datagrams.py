@@ -147,6 +147,11 @@ class DatagramPath:
 
     # ------------------------------------------------------------ the interface of a data path
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not arrived, as far as is known."""
+        return self._sent - self._settled
+
     def send(self, header: bytes, content: Lent) -> None:
         """Send a packet, whose content is only lent."""
         if not self._is_open:

@@ -107,6 +107,10 @@ class DirectorySink:
     async def quiesce(self) -> None:
         """See `IPacketSink`: files are written without a buffer of ours."""
 
+    def waiting(self) -> int:
+        """See `IPacketSink`."""
+        return 0
+
     def abandon(self) -> None:
         """Give up, without a word to anybody."""
         for stream in self._streams.values():

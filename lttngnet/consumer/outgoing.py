@@ -4,7 +4,10 @@ A transport of Twisted's keeps what it is given until the peer takes it, so it n
 the socket would take all of it at once.
 """
 
+import fcntl
 import socket
+import sys
+import termios
 
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.protocol import Protocol
@@ -43,6 +46,14 @@ class Outgoing(Connection):
             if taken < len(piece):
                 self.write(bytes(memoryview(piece)[taken:]))
             taken = max(taken - len(piece), 0)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the peer has not acknowledged, and those that the socket has not taken."""
+        if self.disconnected:
+            return 0
+        unsent = fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(unsent, sys.byteorder) + len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def _attempt(self, pieces: tuple[Lent, ...]) -> int:
         """Return how many bytes the socket took. Why it took none is found by the next who writes."""

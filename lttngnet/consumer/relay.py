@@ -120,6 +120,11 @@ class DataPath(Protocol):
         else:
             self.transport.writeSequence([header, bytes(content)])
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not arrived, if that is known."""
+        return self.transport.waiting if isinstance(self.transport, Outgoing) else 0
+
     def dataReceived(self, data: bytes) -> None:
         """Refuse to be spoken to."""
         self.transport.abortConnection()
@@ -335,6 +340,10 @@ class RelaySink:
             await self._all_answered
         while not await self._has_arrived():
             await deferLater(self._clock, POLL)
+
+    def waiting(self) -> int:
+        """See `IPacketSink`."""
+        return 0 if self._lost is not None else self.data.waiting
 
     async def finish(self) -> None:
         """See `IPacketSink`: the order of a genuine consumer daemon at ``destroy``."""

@@ -248,6 +248,10 @@ class Route:
         if self.sink is not None:
             await self.sink.quiesce()
 
+    def waiting(self) -> int:
+        """See `IPacketSink`: what the present sink tells."""
+        return 0 if self.sink is None else int(self.sink.waiting())
+
     async def finish(self) -> None:
         """See `IPacketSink`; what was held goes to the sink before."""
         if self.sink is not None:

@@ -25,7 +25,7 @@ from lttngnet.wire import amp
 INHERITED = 3  # the descriptor at which the process finds its end of the socket pair
 
 
-NOTHING = tally.facts({}) | {"spooled": 0, "dropped": 0}
+NOTHING = tally.facts({}) | {"waiting": 0, "spooled": 0, "dropped": 0}
 """The counters of a process that has handed on nothing: see `lttngnet.wire.amp.Facts`."""
 
 

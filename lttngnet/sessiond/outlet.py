@@ -67,6 +67,7 @@ class Outlet:
         self.template = self.present = Output()
         self.path = ""
         self.consumer: ConsumerProcess | None = None
+        self._leaving: ConsumerProcess | None = None  # delivers what it has, and ends
         self.facts = dict(NOTHING)
         self._name = name
         self._number = number
@@ -143,10 +144,13 @@ class Outlet:
         Raises:
             CommandError: not everything could be delivered.
         """
-        consumer, self.consumer = self.consumer, None
-        if consumer is not None:
+        self._leaving, self.consumer = self.consumer, None
+        if self._leaving is not None:
             self.path = ""
-            await consumer.finish()
+            try:
+                await self._leaving.finish()
+            finally:
+                self._leaving = None
 
     def drop(self) -> None:
         """Have nothing to do with the consumer any more: it is lost."""
@@ -162,9 +166,10 @@ class Outlet:
 
     async def count(self) -> None:
         """Have the present counters in `facts`."""
-        if self.consumer is not None:
+        consumer = self.consumer or self._leaving
+        if consumer is not None:
             with suppress(CommandError):  # a process that is just dying will be reported as lost
-                self.facts = await self.consumer.facts()
+                self.facts = await consumer.facts()
 
     def _relay_session(self) -> CreateSession:
         """Return the relay session for the template: each has a folder of its own."""

@@ -206,6 +206,11 @@ class ClientChannel(amp.Channel):
         """See `amp.Describe`."""
         return {"facts": await self._sessions.get(session).describe()}
 
+    @amp.answers(amp.Glance)
+    async def glance(self, session: str) -> dict[str, Any]:
+        """See `amp.Glance`."""
+        return {"facts": await self._sessions.get(session).glance()}
+
 
 class ClientFactory(Factory):
     """Makes a `ClientChannel` for every client."""

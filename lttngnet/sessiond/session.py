@@ -349,6 +349,11 @@ class Session:
         await self._outlet.count()
         return self._description()
 
+    async def glance(self) -> dict[str, Any]:
+        """Return what `describe` does, without waiting for commands that are under way."""
+        await self._outlet.count()
+        return self._description()
+
     def _for_snapshots(self) -> Snapshots:
         if self._snapshots is None:
             raise CommandError(

@@ -131,9 +131,14 @@ class Program:
 
     def drain(self) -> None:
         """Read all that is there now."""
-        left = int.from_bytes(fcntl.ioctl(self._channel, termios.FIONREAD, bytes(4)), "little")
+        left = self.waiting
         while left > 0 and (taken := self._read(min(left, READ_SIZE))):
             left -= taken
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were sent and not read."""
+        return int.from_bytes(fcntl.ioctl(self._channel, termios.FIONREAD, bytes(4)), "little")
 
     @property
     def has_news(self) -> bool:

@@ -147,6 +147,10 @@ class RecordsSource:
         """See `IPacketSource`; there is one channel."""
         return tally.facts({self._channel: self._tally})
 
+    def waiting(self) -> int:
+        """See `IPacketSource`: what lies in the sockets."""
+        return sum(program.waiting for program in self._programs)
+
     def pauseProducing(self) -> None:
         """Read no more: the programs' sockets fill, then they drop and count."""
         self._is_paused = True

@@ -448,12 +448,17 @@ class Describe(Command):
       the channel;
     * ``facts``: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``, of what was handed on
       so far. Applications' events are not counted; ``lost`` are packets that newer ones have overwritten.
-      ``spooled``: bytes that are kept until they can be handed on; ``dropped``: packets that were lost
-      because the consumer was disabled, or because no more could be kept.
+      ``waiting``: bytes that are recorded and have not left this machine; ``spooled``: bytes that are kept
+      until they can be handed on; ``dropped``: packets that were lost because the consumer was disabled, or
+      because no more could be kept.
     """
 
     arguments = [(b"session", amp.Unicode())]
     response = [(b"facts", Json())]
+
+
+class Glance(Describe):
+    """What `Describe` tells, at once: it does not wait for commands that are under way, such as `Stop`."""
 
 
 # ---------------------------------------------------------------- session daemon → consumer process
@@ -556,8 +561,9 @@ class Finish(Command):
 class Facts(Command):
     """Counters over all sources: ``{"events": …, "packets": …, "bytes": …, "discarded": …, "lost": …}``.
 
-    Also ``channels``: the same for each channel, by the kind of its source and by its name; ``spooled``:
-    bytes that are kept until they can be handed on; ``dropped``: packets that were not handed on, because the
+    Also ``channels``: the same for each channel, by the kind of its source and by its name; ``waiting``:
+    bytes that are recorded and have not left this machine; ``spooled``: bytes that are kept until they can be
+    handed on; ``dropped``: packets that were not handed on, because the
     consumer was disabled, or because there was no room to keep them.
     """
 

@@ -36,6 +36,9 @@ class Source:
     def resumeProducing(self):
         self.told.append(f"{self.name} resume")
 
+    def waiting(self):
+        return 100
+
     def facts(self):
         return tally.facts({f"channel {self.name}": tally.Tally(events=2, packets=1, bytes=10)})
 
@@ -50,6 +53,9 @@ class Sink:
         self.told.append("begin")
 
     async def add_stream(self, path, name, limit):
+        return 7
+
+    def waiting(self):
         return 7
 
     def beacon(self, silence):
@@ -136,7 +142,7 @@ class CarrierTests(SynchronousTestCase):
         one = {"events": 2, "packets": 1, "bytes": 10, "discarded": 0, "lost": 0}
         self.assertEqual(facts.pop("channels"), {"a": {"channel a": one}, "b": {"channel b": one}})
         sums = {"events": 4, "packets": 2, "bytes": 20, "discarded": 0, "lost": 0}
-        self.assertEqual(facts, sums | {"spooled": 0, "dropped": 0})
+        self.assertEqual(facts, sums | {"spooled": 0, "dropped": 0, "waiting": 2 * 100 + 7})
 
 
 class LiveTests(SynchronousTestCase):

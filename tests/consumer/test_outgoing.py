@@ -120,6 +120,7 @@ class OutgoingTests(SynchronousTestCase):
             link.transport.send(b"head", packet)
             sent += 1
         self.assertLessEqual(len(link.transport.dataBuffer) + link.transport._tempDataLen, len(packet) + 4)
+        self.assertGreater(link.transport.waiting, 0)
         while link.producer.is_paused:
             link.read(1 << 20)
             link.turn()
@@ -127,6 +128,7 @@ class OutgoingTests(SynchronousTestCase):
         while link.read(1 << 20):
             pass
         self.assertEqual(len(link.arrived), sent * (len(packet) + 4))
+        self.assertEqual(link.transport.waiting, 0)
 
     def test_nothing_waits_while_the_peer_keeps_up(self):
         link = self.link()
@@ -143,6 +145,7 @@ class OutgoingTests(SynchronousTestCase):
         link.turn()
         self.assertIs(link.protocol.ended, ConnectionDone)
         link.transport.send(b"head", b"content")
+        self.assertEqual(link.transport.waiting, 0)
 
     def test_the_peer_leaves_while_we_send(self):
         """Whoever sends notices nothing; the reactor does."""

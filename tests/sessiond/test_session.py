@@ -253,13 +253,34 @@ class SessionTests(SessionCase):
         session = self.active()
         nothing = {"events": 0, "packets": 0, "bytes": 0, "discarded": 0, "lost": 0}
         description = self.successResultOf(session.describe())
-        self.assertEqual(description["facts"], nothing | {"spooled": 0, "dropped": 0})
+        self.assertEqual(description["facts"], nothing | {"waiting": 0, "spooled": 0, "dropped": 0})
         self.assertEqual(description["domains"][0]["channels"][0]["facts"], nothing)
         counted = nothing | {"discarded": 7}
         self.consumer.counted = counted | {"channels": {"python": {"channel0": counted}}}
         description = self.successResultOf(session.describe())
         self.assertEqual(description["facts"], counted)
         self.assertEqual(description["domains"][0]["channels"][0]["facts"], counted)
+
+    def test_a_glance_does_not_wait(self):
+        """While it stops, and while it is taken down."""
+        session = self.active()
+        for name, command, state in (
+            ("end", session.stop, "stopping"),
+            ("finish", session.destroy, "destroyed"),
+        ):
+            gate = Deferred()
+
+            async def slowly(gate=gate):
+                await gate
+
+            self.patch(self.consumer, name, slowly)
+            commanded = command()
+            self.assertNoResult(commanded)
+            self.consumer.counted = NOTHING | {"waiting": 77}
+            told = self.successResultOf(Deferred.fromCoroutine(session.glance()))
+            self.assertEqual((told["state"], told["facts"]["waiting"]), (state, 77))
+            gate.callback(None)
+            self.successResultOf(commanded)
 
     def test_lost_while_active(self):
         session = self.active()

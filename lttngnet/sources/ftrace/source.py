@@ -203,6 +203,10 @@ class KernelSource:
         names = (name for name, _ in self._channels)
         return tally.facts(dict(zip(names, self._tallies, strict=True)))
 
+    def waiting(self) -> int:
+        """See `IPacketSource`: what lies in the ring buffers."""
+        return 0 if self._closed else sum(stream.waiting for stream in self._streams)
+
     def pauseProducing(self) -> None:
         """Read nothing more: the sink is busy."""
         self._paused = True

@@ -1,6 +1,7 @@
 """The ring buffer of one CPU, as a stream of packets."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from lttngnet.sources.ftrace.ringbuffer import (
 from lttngnet.sources.ftrace.tracefs import Instance, Stats
 
 _STATS_SIZE = 4096
+_BYTES = re.compile(rb"^bytes: (\d+)$", re.MULTILINE)
 _BATCH = 256 << 10
 """Bytes that are read at once. More falls out of the processor's cache."""
 _UNDER_WAY = 10_000_000
@@ -137,6 +139,12 @@ class CpuStream:
         """Close the files, without which the instance cannot be removed."""
         os.close(self._pages)
         os.close(self._stats)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of events in the buffer."""
+        found = _BYTES.search(os.pread(self._stats, _STATS_SIZE, 0))
+        return int(found[1]) if found else 0
 
     def _count_discarded(self) -> int:
         return Stats.parse(os.pread(self._stats, _STATS_SIZE, 0).decode()).discarded

@@ -196,6 +196,12 @@ class Stream:
         return self._positions()
 
     @property
+    def waiting(self) -> int:
+        """Bytes that were written and not taken."""
+        consumed, produced = self.positions()
+        return (produced - consumed) % _POSITIONS
+
+    @property
     def has_begun(self) -> bool:
         """Whether there was a packet."""
         return self._next > 0

@@ -153,6 +153,10 @@ class UstSource:
         """See `IPacketSource`; a channel is counted in all traces together, and events are not counted."""
         return tally.facts(self._flow.tallies)
 
+    def waiting(self) -> int:
+        """See `IPacketSource`: what lies in the buffers."""
+        return sum(stream.waiting for trace in self._traces.values() for stream in trace.streams())
+
     def pauseProducing(self) -> None:
         """Read nothing more: the sink is busy."""
         self._flow.is_paused = True

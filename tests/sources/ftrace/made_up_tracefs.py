@@ -30,7 +30,7 @@ STATS = """\
 entries: {entries}
 overrun: {overrun}
 commit overrun: 0
-bytes: 0
+bytes: {bytes}
 oldest event ts:     0.000000
 now ts:   672.703573
 dropped events: {dropped}
@@ -51,9 +51,9 @@ def make_instance(path, cpus=2, files=FILES):
     return Instance(path)
 
 
-def set_stats(path, cpu, entries=0, overrun=0, dropped=0):
+def set_stats(path, cpu, entries=0, overrun=0, dropped=0, bytes=0):
     """Let the kernel count."""
-    text = STATS.format(entries=entries, overrun=overrun, dropped=dropped)
+    text = STATS.format(entries=entries, overrun=overrun, dropped=dropped, bytes=bytes)
     (path / f"per_cpu/cpu{cpu}/stats").write_text(text)
 
 

@@ -76,6 +76,10 @@ class MemorySink:
     async def quiesce(self):
         """See `IPacketSink`."""
 
+    def waiting(self):
+        """See `IPacketSink`."""
+        return 0
+
     async def finish(self):
         """See `IPacketSink`."""
 
@@ -224,7 +228,8 @@ class KernelSourceTests(SynchronousTestCase):
 
     def test_what_was_lost_is_told(self):
         self.start()
-        set_stats(self.instance, 0, overrun=3, dropped=4)
+        set_stats(self.instance, 0, overrun=3, dropped=4, bytes=5)
+        self.assertEqual(self.source.waiting(), 5)
         self.record()
         self.reactor.advance(0.2)
         self.assertEqual([packet.events_discarded for _, packet, _ in self.sink.packets], [7])

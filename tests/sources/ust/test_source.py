@@ -214,9 +214,11 @@ class UstSourceTests(SynchronousTestCase):
         self.read()
         self.assertEqual(self.numbers(), [0, 1])
         self.assertEqual(list(self.reactor.getReaders()), [])
+        before = self.source.waiting()
         self.source.resumeProducing()
         self.read()
         self.assertEqual(self.numbers(), [0, 1, 2, 3])
+        self.assertGreater(before, self.source.waiting())
 
     def test_stop(self):
         """All is handed on, also what no wake-up told of; afterwards nothing is, until the next start."""
