@@ -62,6 +62,12 @@ class IPacketSink(Interface):
             CommandError: the other side cannot, or does not allow it.
         """
 
+    async def archived() -> None:
+        """Return when the chunk that `rotate` closed last is where it stays, with all that belongs to it.
+
+        Packets may be written meanwhile. Whoever writes them may be slow: nobody waits for ever.
+        """
+
     async def quiesce() -> None:
         """Return when all that was written has arrived on the other side."""
 

@@ -147,6 +147,14 @@ class Carrier:
             self._held = False
             self._tell_sources()
 
+    async def archived(self) -> None:
+        """Wait for the chunk that `rotate` closed, see `IPacketSink.archived`; packets go on meanwhile.
+
+        Raises:
+            CommandError: the relay daemon is gone.
+        """
+        await self._of_relay(self.route.archived())
+
     async def snapshot(self, sink: Any, max_size: int) -> None:
         """Let a sink, which is for nothing else, have what is recorded now; it stays in the buffers.
 

@@ -104,6 +104,9 @@ class DirectorySink:
             self._enter(self._next_chunk())
         return place
 
+    async def archived(self) -> None:
+        """See `IPacketSink`: it is when `rotate` returns."""
+
     async def quiesce(self) -> None:
         """See `IPacketSink`: files are written without a buffer of ours."""
 

@@ -168,6 +168,11 @@ class Consumer(amp.Channel):
         """See `amp.CloseChunk`."""
         return {"path": await self._carrier.rotate(keep)}
 
+    @amp.answers(amp.AwaitChunk)
+    async def await_chunk(self) -> None:
+        """See `amp.AwaitChunk`."""
+        await self._carrier.archived()
+
     @amp.answers(amp.Mute)
     async def mute(self, muted: bool, hold: bool) -> None:
         """See `amp.Mute`."""

@@ -181,6 +181,8 @@ class RelaySink:
         self._unanswered = 0
         self._all_answered: Deferred[None] | None = None
         self._lost: str | None = None
+        self._closing: tuple[int, list[tuple[int, int]]] | None = None  # a chunk, and what was sent to it
+        self._is_finished = False
 
     def connect(
         self, control: ControlClient, data: DataPath | DatagramPath, producer: IPushProducer | None
@@ -321,10 +323,25 @@ class RelaySink:
             sent = [(stream.handle, stream.last) for stream in self._packets() if stream.handle is not None]
             await self._enter()
             path = await self.chunks.close(before, command)
-        end = self._clock.seconds() + PATIENCE
-        while self._clock.seconds() < end and not await self._is_closed(before, sent):
-            await deferLater(self._clock, POLL)
+            self._closing = before, sent
         return path
+
+    async def archived(self) -> None:
+        """See `IPacketSink`.
+
+        Raises:
+            RelayLost: the connection ended before, and not because all was delivered.
+        """
+        closing, self._closing = self._closing, None
+        if closing is None:
+            return
+        end = self._clock.seconds() + PATIENCE
+        try:
+            while self._clock.seconds() < end and not await self._is_closed(*closing):
+                await deferLater(self._clock, POLL)
+        except RelayLost:
+            if not self._is_finished:  # which has waited for the archives itself
+                raise
 
     async def quiesce(self) -> None:
         """See `IPacketSink`.
@@ -358,6 +375,7 @@ class RelaySink:
             while await self.chunks.exists(last):
                 await deferLater(self._clock, POLL)
         await self._close_all()
+        self._is_finished = True
         self.data.close()
         self.control.close()
 

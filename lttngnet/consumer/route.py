@@ -86,6 +86,7 @@ class Route:
         self.sink: Any = None
         self.spool = spool or Spool()
         self.lost: Counter[int] = Counter()
+        self._rotated: Any = None  # the sink that closed a chunk last
         self._clock = clock
         self._sources = sources
         self._valve: Valve | None = None
@@ -233,7 +234,14 @@ class Route:
             raise CommandError(
                 Code.ROTATION_NOT_AVAILABLE, "the consumer is disabled, or its relay daemon is away"
             )
+        self._rotated = self.sink
         return str(await self.sink.rotate(keep, go_on))
+
+    async def archived(self) -> None:
+        """See `IPacketSink`; the sink may be another one by then."""
+        sink, self._rotated = self._rotated, None
+        if sink is not None:
+            await sink.archived()
 
     async def delivered(self) -> None:
         """Return when nothing is kept any more, or is to be kept for longer."""

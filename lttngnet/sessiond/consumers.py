@@ -182,8 +182,12 @@ class ConsumerProcess:
         await self._ask(amp.End)
 
     async def close_chunk(self, keep: bool) -> str:
-        """Let it archive what was recorded up to now, or delete it; return where it lies then."""
+        """Let it archive what was recorded up to now, or delete it; return where it will lie."""
         return str((await self._ask(amp.CloseChunk, keep=keep))["path"])
+
+    async def archived(self) -> None:
+        """Wait until that is done; anything else can be asked meanwhile."""
+        await self._ask(amp.AwaitChunk)
 
     async def mute(self, hold: bool) -> None:
         """Let it stop consuming; packets are let go, or kept."""

@@ -70,6 +70,7 @@ class Session:
         self.name = name
         self.created = created
         self._turn = DeferredLock()
+        self._archiving = DeferredLock()
         self._memory = Memory()
         self._life = lifecycle_machine(self._memory)
         self._recording = Recording(name, surroundings.domains)
@@ -217,13 +218,19 @@ class Session:
             raise CommandError(Code.LIVE_SESSION, f"session {self.name} is live: its metadata stays")
         await self._recording.regenerate(what)
 
-    @in_turn
-    async def rotate(self) -> str:
-        """Archive what was recorded up to now; return where it lies.
+    def rotate(self) -> Deferred[str]:
+        """Archive what was recorded up to now; return where it lies, when it does.
+
+        Other commands have their turn as soon as what is recorded goes to another archive: it may take the
+        relay daemon long to have all of this one.
 
         Raises:
             CommandError: there is nothing to archive, or it cannot be done.
         """
+        return self._archiving.run(lambda: Deferred.fromCoroutine(self._until_archived(self._rotate)))
+
+    @in_turn
+    async def _rotate(self) -> str:
         self._check_started()
         if self._snapshots is not None:
             raise CommandError(
@@ -238,17 +245,21 @@ class Session:
         self._archives.emptied("rotated")
         return path
 
-    @in_turn
-    async def clear(self) -> None:
-        """Delete what was recorded up to now, but for what is archived; tracing goes on.
+    def clear(self) -> Deferred[str]:
+        """Delete what was recorded up to now, but for what is archived; tracing goes on. See `rotate`.
 
         Raises:
             CommandError: it cannot be done, or the relay daemon does not allow it.
         """
+        return self._archiving.run(lambda: Deferred.fromCoroutine(self._until_archived(self._clear)))
+
+    @in_turn
+    async def _clear(self) -> str:
         if self._life.name() in ("created", "prepared", "enabled") or self._archives.is_empty:
-            return
+            return ""
         await self._close_chunk(keep=False)
         self._archives.emptied("cleared")
+        return ""
 
     @in_turn
     async def enable_rotation(self, kind: str, amount: int) -> None:
@@ -383,6 +394,18 @@ class Session:
             raise CommandError(
                 Code.START_SESSION_ONCE, f"session {self.name} has recorded nothing: start it first"
             )
+
+    async def _until_archived(self, close: Callable[[], Deferred[str]]) -> str:
+        """Close a chunk, in turn; then wait, not in turn, until it lies where it stays."""
+        path = await close()
+        consumer = self._outlet.consumer
+        if consumer is not None:
+            try:
+                await consumer.archived()
+            except CommandError:
+                if consumer is self._outlet.consumer or self._life.name() == "lost":
+                    raise  # else it was freed meanwhile, and has archived all by itself
+        return path
 
     async def _close_chunk(self, keep: bool) -> str:
         if self._memory.muted:

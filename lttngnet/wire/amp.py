@@ -538,11 +538,15 @@ class End(Command):
 class CloseChunk(Command):
     """Close the chunk of the trace with all that was recorded up to now: archive it, or delete it.
 
-    The answer is where it lies then; empty if there is nothing.
+    The answer is where it will lie, see `AwaitChunk`; empty if there is nothing.
     """
 
     arguments = [(b"keep", amp.Boolean())]
     response = [(b"path", amp.Unicode())]
+
+
+class AwaitChunk(Command):
+    """Answer when the chunk that was closed last lies where it stays, or is deleted; all else goes on."""
 
 
 class Mute(Command):

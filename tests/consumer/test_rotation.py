@@ -16,7 +16,7 @@ from lttngnet.consumer.directory import DirectorySink
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
 from lttngnet.ctf.index import read_index
 from lttngnet.ctf.packet import UNLIMITED, Limit
-from lttngnet.errors import Code, CommandError, RelayRefused
+from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.wire.framing import Commands
 from lttngnet.wire.relay import (
     OK,
@@ -61,9 +61,11 @@ class Script:
                 self.sink.rewrite_metadata(self.metadata, b"/* CTF 1.8 */ written anew")
             case "rotate" | "clear":
                 self.places.append(await self.sink.rotate(action == "rotate", True))
+                await self.sink.archived()
             case _:
                 await self.sink.quiesce()
                 self.places.append(await self.sink.rotate(action == "stop and rotate", False))
+                await self.sink.archived()
                 await self.sink.begin()
 
     async def end(self):
@@ -197,11 +199,15 @@ class RelayTests(SynchronousTestCase):
         rotated = Deferred.fromCoroutine(sink.rotate(True, True))
         self.answer(OK, OK)  # CREATE_TRACE_CHUNK, CLOSE_STREAM
         self.answer(OK, OK, StreamAdded(7, 10), OK)
-        self.answer(ChunkClosed(10, "host/s1"), ChunkExists(10, 1))
-        self.assertNoResult(rotated)
+        self.answer(ChunkClosed(10, "host/s1"))
+        self.assertEqual(self.successResultOf(rotated), "host/s1")
+        archived = Deferred.fromCoroutine(sink.archived())
+        self.answer(ChunkExists(10, 1))
+        self.assertNoResult(archived)
         self.clock.advance(0.2)
         self.answer(ChunkExists(10, 0), Status(0))
-        self.assertEqual(self.successResultOf(rotated), "host/s1")
+        self.successResultOf(archived)
+        self.successResultOf(Deferred.fromCoroutine(sink.archived()))
         said = self.said()
         self.assertEqual(
             [command.name for command, _ in said],
@@ -230,12 +236,24 @@ class RelayTests(SynchronousTestCase):
         sink = self.begin()
         rotated = Deferred.fromCoroutine(sink.rotate(False, False))
         self.answer(OK, OK, OK, ChunkClosed(10, "host/s1"))
+        self.successResultOf(rotated)
+        archived = Deferred.fromCoroutine(sink.archived())
         for _ in range(400):
-            if rotated.called:
+            if archived.called:
                 break
             self.answer(ChunkExists(10, 1))
             self.clock.advance(0.2)
+        self.successResultOf(archived)
+
+    def test_lost_while_it_archives(self):
+        sink = self.begin()
+        rotated = Deferred.fromCoroutine(sink.rotate(False, False))
+        self.answer(OK, OK, OK, ChunkClosed(10, "host/s1"))
         self.successResultOf(rotated)
+        archived = Deferred.fromCoroutine(sink.archived())
+        sink._on_lost = lambda why: None
+        sink.lose("the cable is out")
+        self.failureResultOf(archived, RelayLost)
 
     def test_refusals(self):
         for minor, clears, keep, code in (

@@ -1,6 +1,8 @@
 """When a session may be rotated and cleared, and when it is by itself."""
 
-from lttngnet.errors import Code
+from twisted.internet.defer import Deferred
+
+from lttngnet.errors import Code, CommandError
 from lttngnet.sessiond.consumers import NOTHING
 from lttngnet.sessiond.session import Session
 from tests.sessiond.test_session import NETWORK, SessionCase
@@ -13,6 +15,37 @@ class ArchivesTests(SessionCase):
         self.assertEqual(self.result, "there")
         self.assertEqual(self.do(session.rotate()), ["archive"])
         self.assertEqual(self.successResultOf(session.describe())["rotated"], 2)
+
+    def test_nobody_waits_for_an_archive_but_who_wants_it(self):
+        """It may take the relay daemon a minute; meanwhile nothing else is rotated, either."""
+        session = self.active()
+        self.notes.archiving = archiving = Deferred()
+        rotating = session.rotate()
+        self.assertEqual(self.successResultOf(session.describe())["rotated"], 1)
+        again, clearing = session.rotate(), session.clear()
+        self.assertEqual(self.do(session.stop()), ["archive", "python stop", "end"])
+        for waiting in (rotating, again, clearing):
+            self.assertNoResult(waiting)
+        self.notes.archiving = None
+        archiving.callback(None)
+        self.assertEqual(self.successResultOf(rotating), "there")
+        self.assertEqual(self.successResultOf(again), "there")
+        self.successResultOf(clearing)
+
+    def test_destroyed_while_it_archives(self):
+        session = self.active()
+        self.notes.archiving = archiving = Deferred()
+        rotating = session.rotate()
+        self.successResultOf(session.destroy())
+        archiving.errback(CommandError(Code.FATAL, "the consumer process 7 is gone"))
+        self.assertEqual(self.successResultOf(rotating), "there")
+
+    def test_lost_while_it_archives(self):
+        session = self.active()
+        self.notes.archiving = archiving = Deferred()
+        rotating = session.rotate()
+        archiving.errback(CommandError(Code.RELAYD_CONNECT_FAIL, "the relay daemon is gone"))
+        self.refused(rotating, Code.RELAYD_CONNECT_FAIL)
 
     def test_rotated_once_while_stopped(self):
         session = self.active()

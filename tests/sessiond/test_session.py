@@ -23,6 +23,7 @@ class Notes:
     def __init__(self):
         self.done = []
         self.fails = set()
+        self.archiving = None
 
     def note(self, what):
         self.done.append(what)
@@ -102,6 +103,11 @@ class Consumer:
     async def close_chunk(self, keep):
         self.notes.note("archive" if keep else "delete")
         return "there" if keep else ""
+
+    async def archived(self):
+        """Archive at once, unless the test wants to say when."""
+        if self.notes.archiving is not None:
+            await self.notes.archiving
 
     async def mute(self, hold):
         self.notes.note("hold" if hold else "mute")

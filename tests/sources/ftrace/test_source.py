@@ -70,6 +70,9 @@ class MemorySink:
     def beacon(self, silence):
         """See `IPacketSink`."""
 
+    async def archived(self):
+        """See `IPacketSink`."""
+
     async def close_stream(self, stream):
         """See `IPacketSink`."""
 
