@@ -128,6 +128,18 @@ class BoundTests(HostileTestCase):
         self.assertEqual(self.client.rotate(1, (handle, 0)), 153)
         self.leave()
 
+    def test_many_packets_that_would_move_along(self):
+        self.patch(stream, "SURPLUS_PACKETS", 2)
+        self.client.stream()
+        handles = [self.client.add(f"chan_{number}") for number in (1, 2)]
+        for handle, count in zip(handles, (2, 3), strict=True):
+            for number in range(count):
+                self.client.packet(handle, number)
+        self.client.chunk(1)
+        self.assertEqual(self.client.rotate(1, (handles[0], 0)), 10)
+        self.assertEqual(self.client.rotate(1, (handles[1], 0)), 153)
+        self.leave()
+
     def test_a_length_that_is_only_announced(self):
         for number in Command:
             with self.subTest(number=number.name):
@@ -373,6 +385,20 @@ class MovingTests(HostileTestCase):
         self.tell(2, 3, 4)
         self.leave()
         self.assertEqual(self.found(), [(b"\0", [0]), (b"\1\2\3\4", [1, 2, 3, 4])])
+
+    def test_one_that_is_told_of_late_stays(self):
+        """It lies before one that was told of, and so do the packets of the old chunk."""
+        self.begin(told=0)
+        self.client.index(self.stream, 1)
+        self.client.rotate(1, (self.stream, 2))
+        self.tell(0, 2, 3)
+        self.leave()
+        old, new = sorted(path for path in self.relay.output.rglob("slow.idx"))
+        told = [
+            [(entry.packet_sequence, entry.offset) for entry in read_index(path.read_bytes())]
+            for path in (old, new)
+        ]
+        self.assertEqual(sorted(told), [[(1, 8), (0, 0)], [(2, 0), (3, 8)]])
 
     def test_another_trace_file_is_begun_meanwhile(self):
         self.begin(told=1, size=32)

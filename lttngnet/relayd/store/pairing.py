@@ -64,6 +64,11 @@ class Pairing:
         self._retired: set[File] = set()  # get no more packets, and a packet of theirs waits for its index
 
     @property
+    def packets(self) -> int:
+        """How many packets wait for their index."""
+        return len(self._packets)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether a half of an entry is here and the other is to come."""
         return bool(self._packets or self._indexes)
@@ -122,7 +127,7 @@ class Pairing:
     def move(self, start: int, old: Files, new: Files) -> None:
         """Move the packets that lie behind ``start`` and wait for their index to the new files."""
         for sequence, packet in self._packets.items():
-            if packet.index_file is old.index_file:
+            if packet.index_file is old.index_file and packet.start >= start:
                 index_file = new.index()
                 assert index_file is not None
                 self._packets[sequence] = Packet(packet.start - start, packet.end - start, index_file)

@@ -19,6 +19,7 @@ from lttngnet.wire.relay import NO_SEQUENCE, DataHeader, SendIndex
 from lttngnet.wire.relay.extension import Progress
 
 SURPLUS_LIMIT = 1 << 28  # bytes that move along in a rotation; real peers have a sub-buffer or two
+SURPLUS_PACKETS = 1 << 11  # some 3 ms
 
 
 def reached(sequence: int, last: int) -> bool:
@@ -349,7 +350,9 @@ class Stream:
             old, new = self._opened(), None
             end = self._pairing.end if self._index_minor is not None else old.data.size
             has_surplus = old.data.size > end and not self.is_metadata
-            if has_surplus and old.data.size - end > SURPLUS_LIMIT:
+            if has_surplus and (
+                old.data.size - end > SURPLUS_LIMIT or self._pairing.packets > SURPLUS_PACKETS
+            ):
                 raise Refusal(
                     Code.FILE_CREATION_ERROR, f"stream {self.handle} has too many packets without an index"
                 )
