@@ -19,7 +19,7 @@ from lttngnet.log import ChannelLogger, says_everything, says_who_comes
 from lttngnet.relayd.commands import HANDLERS, Handler, Parts
 from lttngnet.relayd.handshake import Relay, relay_control
 from lttngnet.relayd.peers import NO_LIMIT, Peers
-from lttngnet.relayd.plane import Plane
+from lttngnet.relayd.plane import Handover, Plane
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.journal import Journal
 from lttngnet.relayd.store.session import Session
@@ -89,6 +89,7 @@ class ControlChannel(Protocol, TimeoutMixin):
         self._parts: Iterator[None] | None = None  # of a command that takes long
         self._refusals = 0
         self._number = 0  # of the command that is being carried out, where it has one
+        self._was_index = False  # what was said last, about the session
         self._open = True
 
     def connectionMade(self) -> None:
@@ -151,6 +152,34 @@ class ControlChannel(Protocol, TimeoutMixin):
         self.setTimeout(None)  # that was set by what was carried out after the connection was gone
         del self._control, self._relay  # which know us: nothing is left for `lttngnet.relayd.garbage`
         yield
+
+    # ------------------------------------------------------------ somebody else serves the connection
+
+    def hand_over(self) -> Handover | None:
+        """See `lttngnet.relayd.plane.Channel`. It is worth it where one index comes after the other."""
+        session = self._relay.session if self._open else None
+        if session is None or not self._was_index or says_everything():
+            return None
+        if not self._turns.are_done or self._commands.inside or session.facts.index_minor is None:
+            return None
+        if session.inlet is not None or session.journal is not None:  # there is more to it
+            return None
+        return Handover(session, is_data=False)
+
+    def handed_over(self) -> None:
+        """See `lttngnet.relayd.plane.Channel`."""
+
+    def take_back(self, given: Handover) -> None:
+        """See `lttngnet.relayd.plane.Channel`."""
+        self._was_index = False
+        if given.head:
+            self._turns.do(self._carry_out(given.head))
+
+    def failed(self, problem: OSError) -> None:
+        """See `lttngnet.relayd.plane.Channel`."""
+        session = self._relay.session
+        assert session is not None
+        self._failed(session, Command.SEND_INDEX, HANDLERS[Command.SEND_INDEX], problem)
 
     # ------------------------------------------------------------ answers that nobody reads
 
@@ -250,6 +279,7 @@ class ControlChannel(Protocol, TimeoutMixin):
 
     def _serve(self, session: Session, command: int, payload: bytes) -> None:
         handler = HANDLERS[command]
+        self._was_index = command == Command.SEND_INDEX
         if says_everything():
             self.log.debug("{peer} says {name}", peer=self.transport.getPeer(), name=name_of(command))
         if session.facts.minor < handler.since:

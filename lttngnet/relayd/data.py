@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from lttngnet.errors import Code
 from lttngnet.log import ChannelLogger, says_who_comes
 from lttngnet.relayd.peers import NO_LIMIT, Peers
-from lttngnet.relayd.plane import Plane
+from lttngnet.relayd.plane import Handover, Plane
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.store import Store
@@ -62,6 +62,46 @@ class DataChannel(Protocol):
         """See `lttngnet.relayd.plane.Reader`."""
         return self._packets.missing
 
+    # ------------------------------------------------------------ somebody else serves the connection
+
+    def hand_over(self) -> Handover | None:
+        """See `lttngnet.relayd.plane.Channel`."""
+        session = self._session
+        if session is None or not self._open or not self._turns.are_done:
+            return None
+        if session.facts.index_minor is None or session.journal is not None:
+            return None
+        head, header, left = self._packets.state
+        if header is None:
+            return Handover(session, is_data=True, head=head)
+        stream = session.streams.get(header.stream)
+        start = None if stream is None else stream.begun(header)
+        return None if start is None else Handover(session, True, b"", header, left, start)
+
+    def handed_over(self) -> None:
+        """See `lttngnet.relayd.plane.Channel`."""
+        _, header, _ = self._packets.state
+        if header is not None and self._session is not None:
+            self._session.streams[header.stream].resume(None)
+        self._packets.resume(None, 0)
+
+    def take_back(self, given: Handover) -> None:
+        """See `lttngnet.relayd.plane.Channel`."""
+        header = given.header
+        self._packets.resume(header, given.left)
+        if header is not None and (given.left < header.data_size or not header.data_size):
+            stream = given.session.streams.get(header.stream)
+            if stream is not None:
+                stream.resume(header, given.start)
+        for _ in self._packets.feed(given.head):  # the beginning of a header
+            pass
+
+    def failed(self, problem: OSError) -> None:
+        """See `lttngnet.relayd.plane.Channel`."""
+        assert self._session is not None
+        facts = self._session.facts
+        self._hang_up(f"session {facts.number} ({facts.name} of {facts.hostname}) ends: {problem}")
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Abort the session if the rest of a packet will never come."""
         if self._plane is not None:
@@ -83,9 +123,7 @@ class DataChannel(Protocol):
         except Refusal as problem:
             self._hang_up(str(problem))
         except OSError as problem:
-            assert self._session is not None
-            facts = self._session.facts
-            self._hang_up(f"session {facts.number} ({facts.name} of {facts.hostname}) ends: {problem}")
+            self.failed(problem)
         except Exception:
             self.log.failure("Defect, met by {peer}", peer=self.transport.getPeer())
             self._hang_up("a defect of ours")

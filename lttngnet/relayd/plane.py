@@ -18,7 +18,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor, ISSLTransport
@@ -26,8 +26,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.log import Logger
+from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.turns import ROUND, IConnection, Rounds
 from lttngnet.wire.codec import Buffer
+from lttngnet.wire.relay import DataHeader
 
 READ = 1 << 18  # bytes that one read may bring …
 LEAST_READ = 1 << 16  # … where there are many connections
@@ -50,6 +52,42 @@ class Reader(Protocol):
 
     def missing(self) -> int:
         """Return how many bytes are still to come that nothing can be done without; 0 if that is unknown."""
+
+
+class Handover(NamedTuple):
+    """Where a channel is, for somebody who goes on in its stead.
+
+    Attributes:
+        session: that it serves.
+        is_data: whether packets come over it, not commands.
+        head: the beginning of a header, or of a command.
+        header: of the packet that it is in the middle of …
+        left: … of which so many bytes are missing …
+        start: … and where that begins in its file.
+    """
+
+    session: Session
+    is_data: bool
+    head: bytes = b""
+    header: DataHeader | None = None
+    left: int = 0
+    start: int = 0
+
+
+class Channel(Reader, Protocol):
+    """A reader whose connection somebody else may serve for a while: see `lttngnet.relayd.compiled`."""
+
+    def hand_over(self) -> Handover | None:
+        """Return where it is; None where that cannot be, or is not worth it."""
+
+    def handed_over(self) -> None:
+        """Somebody else goes on from there."""
+
+    def take_back(self, given: Handover) -> None:
+        """Go on."""
+
+    def failed(self, problem: OSError) -> None:
+        """What came over the connection could not be written."""
 
 
 class Loan:
@@ -101,21 +139,31 @@ class Loan:
         except BlockingIOError:
             return True
         except OSError:
-            self._plane.take_back(self)
-            self.transport.connectionLost(Failure(ConnectionLost()))
+            self.end(is_lost=True)
             return True
         if not length:
-            self._plane.take_back(self)
-            self.transport.readConnectionLost(Failure(ConnectionDone()))
+            self.end(is_lost=False)
             return True
+        if length <= COPIED:
+            self.take(bytes(buffer[:length]))
+            return True
+        return self.take(buffer[:length])
+
+    def end(self, is_lost: bool) -> None:
+        """The peer has closed the connection, or it is lost."""
+        self._plane.take_back(self)
+        if is_lost:
+            self.transport.connectionLost(Failure(ConnectionLost()))
+        else:
+            self.transport.readConnectionLost(Failure(ConnectionDone()))
+
+    def take(self, piece: Buffer) -> bool:
+        """Let what was read be carried out; return whether ``piece`` may be written over."""
         reader = self.reader
         assert reader is not None
         self._is_gathering = True
         try:
-            if length <= COPIED:
-                reader.received(bytes(buffer[:length]))
-                return True
-            return reader.received(buffer[:length])
+            return reader.received(piece)
         finally:
             self._is_gathering = False
             self.flush()
@@ -183,6 +231,7 @@ class Plane:
     """
 
     log = Logger()
+    name = "Python"  # what it is made of
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.options import NOWHERE, Options, cannot_start
 from lttngnet.relayd.peers import Peers, peers_limit
 from lttngnet.relayd.plane import Plane
+from lttngnet.relayd.planes import plane_kind
 from lttngnet.relayd.store.layout import Grouping
 from lttngnet.relayd.store.pool import descriptor_limit, open_files_limit
 from lttngnet.relayd.store.store import Store
@@ -243,7 +244,9 @@ def makeService(options: Options) -> RelayDaemon:
     )
     peers = Peers(peers_limit(descriptor_limit(), open_files))
     peers.watch(store.strangers)
-    plane = Plane(reactor, store.rounds, reactor.seconds)
+    kind = plane_kind(os.environ)
+    log.info("Packets go through the plane in {name}", name=kind.name)
+    plane = kind(reactor, store.rounds, reactor.seconds)
     daemon = RelayDaemon(reactor, options, store, plane, callers_umask(options))
     factories = {
         "control": ControlFactory(store, reactor, peers, plane),

@@ -31,6 +31,11 @@ class Commands:
         self._metadata: MetadataHeader | None = None  # of the long SEND_METADATA that is coming in …
         self._left = 0  # … and how many bytes of its text are still to come
 
+    @property
+    def inside(self) -> bool:
+        """Whether a command has begun and not ended."""
+        return bool(self._buffer) or self._left > 0
+
     def feed(self, data: Buffer) -> Iterator[tuple[CommandHeader, bytes]]:
         """Take what came in; give every command that is whole now, as its header and its payload.
 
@@ -143,6 +148,16 @@ class Packets:
     def missing(self) -> int:
         """How many bytes of the present packet are still to come; 0 between two of them."""
         return self._left
+
+    @property
+    def state(self) -> tuple[bytes, DataHeader | None, int]:
+        """The beginning of a header; or the header of the packet that it is in, and what is missing of it."""
+        return bytes(self._head), self._header, self._left
+
+    def resume(self, header: DataHeader | None, left: int) -> None:
+        """Be in the middle of a packet, or in none."""
+        self._head.clear()
+        self._header, self._left = header, left
 
     def feed(self, data: Buffer) -> Iterator[tuple[DataHeader, memoryview, bool]]:
         """Take what came in; give it on as (header of the packet, piece of its content, is it the last one).

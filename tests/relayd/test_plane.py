@@ -12,15 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.relayd.plane import COPIED, HELD, LEAST_READ, READ, Plane
 from lttngnet.relayd.turns import TURN, Rounds
 from tests.relayd.hostility import HastyClock
-
-
-class Port:
-    """What a connection of Twisted knows of the port that accepted it."""
-
-    sessionno = 0
-
-    def _realPortNumber(self):
-        return 0
+from tests.relayd.twins import accept, compiled_plane, python_plane
 
 
 class Channel(Protocol):
@@ -59,24 +51,21 @@ class Defect(Exception):
 
 
 class PlaneTestCase(SynchronousTestCase):
+    make_plane = staticmethod(python_plane)
+
     def setUp(self):
         self.reactor = MemoryReactorClock()
         self.rounds = Rounds(self.reactor)
-        self.plane = Plane(self.reactor, self.rounds, self.reactor.seconds, looks=False)
+        self.plane = self.make_plane(self.reactor, self.rounds, self.reactor.seconds, looks=False)
         self.addCleanup(self.plane.close)
 
     def connect(self):
         """Return a channel, and the socket of its peer."""
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            peer = socket.create_connection(listening.getsockname())
-            accepted, address = listening.accept()
-        accepted.setblocking(False)
+        channel = Channel(self.plane)
+        transport, peer = accept(channel, self.reactor)
         peer.settimeout(10)
         self.addCleanup(peer.close)
-        channel = Channel(self.plane)
-        transport = Server(accepted, channel, address, Port(), 0, self.reactor)
-        channel.makeConnection(transport)
-        self.addCleanup(accepted.close)
+        self.addCleanup(transport.socket.close)
         return channel, peer
 
     def serve(self, channel, length):
@@ -170,7 +159,7 @@ class ReadingTests(PlaneTestCase):
     def test_while_somebody_waits_for_a_turn_the_reactor_comes_first(self):
         clock = HastyClock(TURN)
         self.rounds = Rounds(clock)
-        self.plane = Plane(self.reactor, self.rounds, self.reactor.seconds, looks=False)
+        self.plane = self.make_plane(self.reactor, self.rounds, self.reactor.seconds, looks=False)
         self.addCleanup(self.plane.close)
         channel, peer = self.connect()
         receive = channel.received
@@ -310,6 +299,28 @@ class OrdinaryTests(PlaneTestCase):
         self.plane.take_back(transport)
         self.plane.drained(transport)
         self.assertEqual(len(self.plane), 0)
+
+
+class Compiled:
+    """A mixin: the same of the other plane."""
+
+    make_plane = staticmethod(compiled_plane)
+
+
+class CompiledReadingTests(Compiled, ReadingTests):
+    pass
+
+
+class CompiledWritingTests(Compiled, WritingTests):
+    pass
+
+
+class CompiledEndTests(Compiled, EndTests):
+    pass
+
+
+class CompiledOrdinaryTests(Compiled, OrdinaryTests):
+    pass
 
 
 class LookTests(PlaneTestCase):

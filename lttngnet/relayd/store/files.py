@@ -1,7 +1,7 @@
 """The files that one stream writes in one trace chunk: trace files and their indexes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from errno import ESTALE
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -80,6 +80,19 @@ class File:
             yield
         os.ftruncate(self._opened(), start)
         self.size = start
+
+    def lend(self, recall: Callable[[], None]) -> int:
+        """Return a descriptor for somebody else to write with, who is told when it is about to be closed.
+
+        It is -1 where nothing of the file is left. Raises OSError.
+        """
+        number = self.descriptor.number()
+        self.descriptor.recall = recall
+        return number
+
+    def call_back(self) -> None:
+        """Nobody else writes any more."""
+        self.descriptor.recall = None
 
     def fail(self, problem: OSError) -> None:
         """Raise this whenever something is written from now on, and at the end."""

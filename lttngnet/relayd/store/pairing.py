@@ -134,6 +134,35 @@ class Pairing:
                 self._untold[packet.index_file] -= 1
                 self._untold[index_file] += 1
 
+    def lend(self, index_file: File) -> tuple[dict[int, Packet], dict[int, SendIndex]] | None:
+        """Return all halves for somebody else to join; None if not all of them belong into this file.
+
+        They still count as waiting.
+        """
+        if self._retired or any(packet.index_file is not index_file for packet in self._packets.values()):
+            return None
+        halves = self._packets, self._indexes
+        self._packets, self._indexes = {}, {}
+        self._untold.clear()
+        return halves
+
+    def take_back(self, packets: dict[int, Packet], indexes: dict[int, SendIndex]) -> None:
+        """Take the halves that wait now; nothing else was added since they were lent."""
+        self._packets, self._indexes = packets, indexes
+        for packet in packets.values():
+            self._untold[packet.index_file] += 1
+
+    def count(self, more: int) -> None:
+        """Know how many more halves wait than before, or fewer: somebody else keeps them."""
+        self._waiting.count += more
+
+    def note(self, net_sequence: int, packet_sequence: int | None, end: int) -> None:
+        """Know the entry that somebody else has written last."""
+        self.net_sequence = net_sequence
+        if packet_sequence is not None:
+            self.packet_sequence = packet_sequence
+        self.end = end
+
     def drop_packets(self) -> int | None:
         """Wait for no more indexes; return the highest number of those whose packet is still to come."""
         self._waiting.count -= len(self._packets)

@@ -43,7 +43,7 @@ def open_files_limit(wanted: int | None = None) -> int:
 class Descriptor:
     """The descriptor of a file, there whenever it is asked for."""
 
-    __slots__ = ("_pool", "inode", "is_deleted", "open", "problem", "where")
+    __slots__ = ("_pool", "inode", "is_deleted", "open", "problem", "recall", "where")
 
     def __init__(self, pool: "Pool", where: Callable[[], PurePosixPath], number: int) -> None:
         found = os.fstat(number)
@@ -52,6 +52,7 @@ class Descriptor:
         self.inode = (found.st_dev, found.st_ino)
         self.is_deleted = False
         self.problem: OSError | None = None  # met when it was closed to make room
+        self.recall: Callable[[], None] | None = None  # for who uses the number
         self._pool = pool
 
     def number(self) -> int:
@@ -175,6 +176,9 @@ class Pool:
         return True
 
     def _close(self, descriptor: Descriptor) -> None:
+        recall, descriptor.recall = descriptor.recall, None
+        if recall is not None:
+            recall()
         number, descriptor.open = descriptor.open, -1
         if number >= 0:
             try:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lttngnet.errors import Code
 from lttngnet.relayd.refusal import Refusal
 from lttngnet.relayd.store.chunk import Chunk
+from lttngnet.relayd.store.deputy import Deputy, Lent, Report
 from lttngnet.relayd.store.files import Files, Found
 from lttngnet.relayd.store.moving import Move
 from lttngnet.relayd.store.pairing import NEVER, Packet, Pairing, Waiting
@@ -82,6 +83,7 @@ class Stream:
         trail: its trace files, for viewers.
         beacon: the last one, if nothing came after it.
         is_closed: whether nothing more will come.
+        deputy: who writes its packets in its stead at the moment, until anything else happens.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Stream:
         self.trail = Trail(trace.files_kept)
         self.beacon: Beacon | None = None
         self.is_closed = False
+        self.deputy: Deputy | None = None
         self._gone = gone
         self._limits = limits
         self._index_minor = None if name == METADATA else index_minor
@@ -179,6 +182,8 @@ class Stream:
             Refusal: the stream has no file now, or is in the middle of another packet.
             OSError: it cannot be written.
         """
+        if self.deputy is not None:
+            self.deputy.leave()
         if header is not self._header:
             self._begin(header)
         files = self._opened()
@@ -258,6 +263,8 @@ class Stream:
             Refusal: the packet has an index already that waits, or the stream has none.
             OSError: it cannot be written.
         """
+        if self.deputy is not None:
+            self.deputy.leave()
         if not index.packet_size:
             if not self._pairing.is_waiting:
                 self.beacon = Beacon(index.timestamp_end, index.stream_class)
@@ -269,6 +276,60 @@ class Stream:
             raise Refusal(Code.INVALID_PROTOCOL, f"index {index.net_sequence} is not the next one")
         self._pairing.add_index(index)
         self._rotate_if_due()
+
+    # ------------------------------------------------------------ a deputy
+
+    def lend(self, deputy: Deputy) -> Lent | None:
+        """Let somebody else write packets and index entries from now on, until he leaves.
+
+        Returns None where that is not so simple now. Raises OSError.
+        """
+        if self.is_metadata or self._index_minor is None or self._files is None or self.deputy is not None:
+            return None
+        if self.is_closed or self._last is not None or self.is_rotating or self._note is not None:
+            return None
+        data, index_file = self._files.data, self._files.index_file
+        if index_file is None:
+            return None
+        numbers = (data.lend(deputy.leave), index_file.lend(deputy.leave))
+        halves = self._pairing.lend(index_file) if min(numbers) >= 0 else None
+        if halves is None:
+            data.call_back()
+            index_file.call_back()
+            return None
+        self.deputy = deputy
+        limit = self._limits[0]
+        return Lent(*numbers, data, index_file, 8 if self._index_minor else 6, limit, *halves)
+
+    def learn(self, report: Report) -> None:
+        """Know what the deputy has done."""
+        self._pairing.count(report.waiting)
+        if report.packets:
+            self._data_sequence = report.sequence
+        if report.indexes:
+            self.beacon = None
+        if report.entries:
+            number = report.packet_sequence if self._index_minor else None
+            self._pairing.note(report.net_sequence, number, report.end)
+        if self._files is not None and self._files.index_file is not None:
+            self._files.data.size = report.size
+            self._files.index_file.size = report.index_size
+
+    def take_back(self, packets: dict[int, Packet], indexes: dict[int, SendIndex]) -> None:
+        """Go on: the deputy is done, and these halves wait."""
+        self.deputy = None
+        self._pairing.take_back(packets, indexes)
+        if self._files is not None and self._files.index_file is not None:
+            self._files.data.call_back()
+            self._files.index_file.call_back()
+
+    def begun(self, header: DataHeader) -> int | None:
+        """Return where the packet with that header begins, if any of it has been written."""
+        return self._start if header is self._header else None
+
+    def resume(self, header: DataHeader | None, start: int = 0) -> None:
+        """Be in the middle of this packet, or of none."""
+        self._header, self._start = header, start
 
     # ------------------------------------------------------------ metadata
 
@@ -311,6 +372,8 @@ class Stream:
             Refusal: the stream is about to move already, or what arrived already would have no file.
             OSError: the new file cannot be made.
         """
+        if self.deputy is not None:
+            self.deputy.leave()
         yield from self._move_along()
         if self._note is not None and self._is_there_or_on_its_way(chunk):
             return
@@ -401,6 +464,8 @@ class Stream:
         Args:
             last: net sequence number of the last packet that was sent; `NEVER` if the peer can't tell.
         """
+        if self.deputy is not None:
+            self.deputy.leave()
         if self._last is None:
             self._last = last
             self._say("last", last)
@@ -417,6 +482,8 @@ class Stream:
 
     def close(self) -> None:
         """Let go of all files now, whatever is missing. Raises OSError."""
+        if self.deputy is not None:
+            self.deputy.leave()
         self.is_closed = True
         rotation, self._rotation = self._rotation, None
         files, self._files = self._files, None
