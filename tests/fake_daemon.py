@@ -44,6 +44,7 @@ class Memory:
         events: what `ListEvents` answers.
         path: what `Rotate` answers.
         warning: what `EnableConsumer` warns of.
+        glances: what `Glance` answers, one after the other; then there is no such session.
         template_warnings: what `SetConsumerUri` warns of.
         outputs: what `ListSnapshotOutputs` answers.
     """
@@ -58,6 +59,7 @@ class Memory:
         self.path = "/traces/archives/0"
         self.warning = ""
         self.template_warnings = []
+        self.glances = []
         self.outputs = [{"id": 2, "name": "two", "output": "file:///two/"}]
 
 
@@ -202,9 +204,9 @@ class FakeDaemon(amp.AMP):
     @answers(wire.Glance)
     async def glance(self, session):
         self.note("Glance", session=session)
-        if isinstance(self.memory.sessions.get(session), list):
-            return {"facts": self.memory.sessions[session].pop(0)}
-        return {"facts": self.memory.sessions[session]}
+        if not self.memory.glances:
+            raise CommandError(Code.SESSION_NOT_FOUND, f"there is no session {session}")
+        return {"facts": self.memory.glances.pop(0)}
 
     @answers(wire.Describe)
     async def describe(self, session):

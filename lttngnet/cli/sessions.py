@@ -1,6 +1,7 @@
 """Verbs that make a session, run it, and end it: create, start, stop, destroy, set-session."""
 
 import os
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from lttngnet.cli.options import (
     session_option,
     uri_options,
 )
-from lttngnet.cli.terminal import Terminal, pass_terminal
+from lttngnet.cli.terminal import Screen, Terminal, pass_terminal
 from lttngnet.uri import Output
 
 LIVE = 1_000_000
@@ -25,8 +26,10 @@ LIVE = 1_000_000
 
 LIVE_OUTPUT = "net://127.0.0.1"
 
+WAIT = "Waiting for the trace to arrive"
+
 if TYPE_CHECKING:
-    from lttngnet.client import Daemon, Facts
+    from lttngnet.client import Daemon, Facts, Session
 
 
 class Create(click.Command):
@@ -115,7 +118,12 @@ def start(terminal: Terminal, name: str | None) -> None:
 def stop(terminal: Terminal, name: str | None, as_json: bool) -> None:
     """Stop tracing, and wait until all that was recorded has arrived."""
     name = terminal.session(name)
-    facts = terminal.ask(lambda daemon: daemon.handle(name).stop(), wait="Waiting for the trace to arrive")
+
+    async def conversation(daemon: "Daemon", screen: Screen) -> "Facts":
+        session = daemon.handle(name)
+        return await _until_arrived(session.stop(), session, screen)
+
+    facts = terminal.follow(conversation, wait=WAIT)
     terminal.tell(facts, f"Tracing stopped for session {name}.\n{texts.recorded(facts)}", as_json)
     terminal.warn(*texts.worries(facts))
 
@@ -142,11 +150,12 @@ def destroy(terminal: Terminal, name: str | None, every: bool, as_json: bool) ->
         raise click.ClickException("name a session, or say -a for all of them, not both")
     chosen = None if every else terminal.session(name)
 
-    async def conversation(daemon: "Daemon") -> "list[Facts]":
+    async def conversation(daemon: "Daemon", screen: Screen) -> "list[Facts]":
         names = [facts["name"] for facts in await daemon.sessions()] if chosen is None else [chosen]
-        return [await daemon.handle(each).destroy() for each in names]
+        sessions = [daemon.handle(each) for each in names]
+        return [await _until_arrived(session.destroy(), session, screen) for session in sessions]
 
-    ended = terminal.ask(conversation, wait="Waiting for the trace to arrive")
+    ended = terminal.follow(conversation, wait=WAIT)
     for facts in ended:
         current.forget(os.environ, facts["name"])
         terminal.warn(*texts.worries(facts))
@@ -162,6 +171,15 @@ def set_session(terminal: Terminal, name: str) -> None:
     terminal.ask(lambda daemon: daemon.session(name))
     current.remember(os.environ, name)
     terminal.say(f"Session set to {name}.")
+
+
+async def _until_arrived(work: "Awaitable[Facts]", session: "Session", screen: Screen) -> "Facts":
+    """Await what lets a trace arrive, while the user sees how far it is, if there is one to see it."""
+    if screen.show is None:
+        return await work
+    from lttngnet.cli.progress import followed
+
+    return await followed(work, session, screen.reactor, screen.show)
 
 
 def _output(

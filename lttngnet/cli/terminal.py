@@ -17,6 +17,22 @@ if TYPE_CHECKING:  # Twisted is loaded only by a verb that asks the daemon
 T = TypeVar("T")
 
 
+Show = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a conversation can use while it lasts.
+
+    Attributes:
+        reactor: that it runs in.
+        show: changes the text that the user sees meanwhile; None where nobody does.
+    """
+
+    reactor: Any
+    show: Show | None
+
+
 @dataclass(frozen=True)
 class Terminal:
     """The user, and the way to the daemon.
@@ -40,6 +56,10 @@ class Terminal:
             CommandError: there is no daemon, or it refused.
             click.Abort: the user interrupted.
         """
+        return self.follow(lambda daemon, screen: conversation(daemon), wait)
+
+    def follow(self, conversation: Callable[["Daemon", "Screen"], Awaitable[T]], wait: str = "") -> T:
+        """Do as `ask`; the conversation may also change what is shown while it lasts."""
         from twisted.internet import task
 
         from lttngnet.client import CommandError, connect
@@ -51,14 +71,14 @@ class Terminal:
             try:
                 daemon = await connect(reactor, self.rundir)
                 try:
-                    results.append(await conversation(daemon))
+                    results.append(await conversation(daemon, Screen(reactor, show)))
                 finally:
                     await daemon.close()
             except CommandError as error:
                 errors.append(error)
 
         try:
-            with self._spinner(wait):
+            with self._spinner(wait) as show:
                 task.react(converse)
         except SystemExit as end:
             if end.code:  # a defect of ours, which was logged
@@ -109,14 +129,25 @@ class Terminal:
             click.echo(f"Warning: {sentence}", err=True)
 
     @contextmanager
-    def _spinner(self, text: str) -> Iterator[None]:
+    def live(self) -> Iterator[Callable[[Any], None] | None]:
+        """Give a way to show a picture (for rich) in place of the one before; None without a terminal."""
+        if not os.isatty(1):
+            yield None
+            return
+        from rich.live import Live
+
+        with Live(auto_refresh=False) as picture:
+            yield lambda shown: picture.update(shown, refresh=True)
+
+    @contextmanager
+    def _spinner(self, text: str) -> Iterator[Show | None]:
         if not text or self.quiet or not os.isatty(2):
-            yield
+            yield None
             return
         from rich.console import Console
 
-        with Console(stderr=True).status(text):
-            yield
+        with Console(stderr=True).status(text) as status:
+            yield status.update
 
 
 pass_terminal = click.make_pass_decorator(Terminal)

@@ -38,6 +38,7 @@ class Machine(MemoryReactorClock):
         for _ in range(100):
             for pump in self.pumps:
                 pump.flush()
+            self.advance(0.25)
         failures = []
         done.addErrback(failures.append)
         for failure in failures:

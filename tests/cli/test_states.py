@@ -38,7 +38,7 @@ BUSY = facts(
     template="file:///trace/",
     facts=NOTHING
     | {"events": 12, "packets": 2, "bytes": 3 << 20, "discarded": 1}
-    | {"spooled": 5 << 20, "dropped": 4},
+    | {"waiting": 1 << 20, "spooled": 5 << 20, "dropped": 4},
 )
 TOLD = """\
 Tracing session session1 (tcp4://192.168.1.10:5342/ [data: 5343]) [active, consumer disabled]
@@ -89,6 +89,31 @@ class ListTests(TerminalCase):
 
     def test_no_such_one(self):
         self.assertEqual(self.fails("list", "nosuch"), "there is no session nosuch")
+
+
+class WatchTests(TerminalCase):
+    def test_a_line_each_second_without_a_terminal(self):
+        self.succeeds("create", "session1")
+        self.daemon.glances = [BUSY, facts(state="stopped", facts=BUSY["facts"] | {"bytes": 4 << 20})]
+        self.assertEqual(
+            self.succeeds("status", "--watch").splitlines(),
+            [
+                "session1 [active, consumer disabled], 2 packets, 3.0 MiB, 0 bytes/s, 6.0 MiB left, "
+                "1 event discarded, 4 packets lost",
+                "session1 [stopped], 2 packets, 4.0 MiB, 1.0 MiB/s, 6.0 MiB left, "
+                "1 event discarded, 4 packets lost",
+                "Session session1 is no more.",
+            ],
+        )
+
+    def test_json(self):
+        self.succeeds("create", "session1")
+        self.daemon.glances = [BUSY, BUSY]
+        lines = self.succeeds("--quiet", "status", "-w", "--json").splitlines()
+        self.assertEqual([json.loads(line) for line in lines], [BUSY, BUSY])
+
+    def test_no_such_one(self):
+        self.assertEqual(self.fails("status", "nosuch", "--watch"), "there is no session nosuch")
 
 
 class StatusTests(TerminalCase):
