@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from lttngnet.errors import Code
-from lttngnet.log import ChannelLogger
+from lttngnet.log import ChannelLogger, says_who_comes
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.plane import Plane
 from lttngnet.relayd.position import Extent
@@ -47,8 +47,9 @@ class ViewerChannel(Protocol):
         self._plane = plane
         self._peers = Peers(NO_LIMIT) if peers is None else peers
         self._requests = Requests()
+        self._viewing = Viewing(store)
         self._viewer = live_viewer(
-            Guest(self._reply, self._reply_in_pieces, self._hang_up, Viewing(store), numbers)
+            Guest(self._reply, self._reply_in_pieces, self._hang_up, self._viewing, numbers)
         )
         self._rest: Iterator[bytes] | None = None  # what is still to be sent of an answer
         self._rounds = store.rounds
@@ -56,7 +57,8 @@ class ViewerChannel(Protocol):
 
     def connectionMade(self) -> None:
         """Say who is there."""
-        self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
+        if says_who_comes():
+            self.log.info("Viewer from {peer}", peer=self.transport.getPeer())
         self._peers.enter()
         if self._plane is not None:
             self.transport = self._plane.lend(self.transport, self)
@@ -82,7 +84,8 @@ class ViewerChannel(Protocol):
             self._plane.take_back(self.transport)
         self._is_open = False
         self._turns.end(self._leave())
-        self.log.info("{peer} is gone", peer=self.transport.getPeer())
+        if says_who_comes():
+            self.log.info("{peer} is gone", peer=self.transport.getPeer())
 
     # ------------------------------------------------------------ the viewer does not read, or does again
 
@@ -124,6 +127,16 @@ class ViewerChannel(Protocol):
             self._hang_up("a defect of ours")
 
     def _hear(self, question: wire.Question) -> None:
+        if not self._viewing.is_attached:
+            self._hear_rest(question)
+        elif isinstance(question, wire.GetNextIndex):
+            self._reply(self._viewing.next_index(question))
+        elif isinstance(question, wire.GetPacket):
+            self._reply(*self._viewing.packet(question))
+        else:
+            self._hear_rest(question)
+
+    def _hear_rest(self, question: wire.Question) -> None:
         match question:
             case wire.Connect():
                 self._viewer.connect(question)
@@ -150,9 +163,11 @@ class ViewerChannel(Protocol):
         del self._viewer  # which knows us: nothing is left for `lttngnet.relayd.garbage`
         yield
 
-    def _reply(self, answer: wire.Answer | SessionList, body: Extent | None = None) -> None:
+    def _reply(self, answer: wire.Answer | SessionList, body: bytes | Extent | None = None) -> None:
         self.transport.write(answer.pack())
-        if body is not None:
+        if isinstance(body, bytes):
+            self.transport.write(body)
+        elif body is not None:
             self._rest = body.pieces(PIECE)
 
     def _reply_in_pieces(self, pieces: Iterator[bytes]) -> None:

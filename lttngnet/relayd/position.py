@@ -14,6 +14,9 @@ from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trail import TraceFile
 from lttngnet.wire.viewer import Seek
 
+FEW = 1 << 16  # bytes
+FARTHEST = 1 << 62  # bytes into a file, where no file system goes
+
 
 class Reader:
     """A file that is open for reading."""
@@ -32,6 +35,11 @@ class Reader:
         if len(data) < length:
             raise OSError(f"{len(data)} of {length} bytes at {offset}")
         return data
+
+    def read_if_there(self, offset: int, length: int) -> bytes | None:
+        """Return all of these bytes; None if the file ends before. Raises OSError."""
+        data = os.pread(self._descriptor, length, offset)
+        return data if len(data) == length else None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -159,12 +167,16 @@ class Position:
         self._entry += 1
         return entry
 
-    def packet(self, offset: int, length: int) -> Extent | None:
-        """Return bytes of the file that the last entry was about; None if they are not there.
+    def packet(self, offset: int, length: int) -> bytes | Extent | None:
+        """Return bytes of the file that the last entry was about, read if they are few.
 
-        Raises OSError.
+        None if they are not there. Raises OSError.
         """
-        if self._data is None or offset + length > self._data.size:
+        if self._data is None or offset > FARTHEST:
+            return None
+        if length <= FEW:
+            return self._data.read_if_there(offset, length)
+        if offset + length > self._data.size:
             return None
         return Extent(self._data, offset, length)
 

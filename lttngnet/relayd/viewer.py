@@ -82,14 +82,16 @@ class Guest:
     """What the machine works with.
 
     Attributes:
-        reply: sends an answer, and the bytes of a file behind it.
+        reply: sends an answer, and bytes, or those of a file, behind it.
         reply_in_pieces: sends an answer piece by piece; empty ones are pauses.
         hang_up: closes the connection and says why in the log.
-        viewing: what the viewer sees.
+        viewing: what the viewer sees. While it is attached to something, the channel may ask for an index or
+            a packet by itself, without the machine, which would do nothing but `next_index` and `packet`:
+            there are thousands of them in a second.
         numbers: gives viewers theirs.
     """
 
-    reply: Callable[[Answer | SessionList, Extent | None], None]
+    reply: Callable[[Answer | SessionList, bytes | Extent | None], None]
     reply_in_pieces: Callable[[Iterator[bytes]], None]
     hang_up: Callable[[str], None]
     viewing: Viewing

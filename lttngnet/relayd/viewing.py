@@ -127,7 +127,7 @@ class Viewing:
             return NextIndex(0, 0, 0, 0, end, 0, stream_class, IndexStatus.INACTIVE, flags)
         return index(IndexStatus.RETRY, flags)
 
-    def packet(self, question: wire.GetPacket) -> tuple[PacketHead, Extent | None]:
+    def packet(self, question: wire.GetPacket) -> tuple[PacketHead, bytes | Extent | None]:
         """Give bytes of the file that the last index of a stream was about."""
         _, position = self._find(question.stream)
         if not isinstance(position, Position) or question.length >= LENGTH_LIMIT:
@@ -137,7 +137,7 @@ class Viewing:
         except OSError as problem:
             self._complain(position, problem)
             found = None
-        return (PacketHead(PacketStatus.OK, found.length), found) if found else (NO_PACKET, None)
+        return (NO_PACKET, None) if found is None else (PacketHead(PacketStatus.OK, question.length), found)
 
     def metadata(self, question: wire.GetMetadata) -> tuple[MetadataHead, Extent | None]:
         """Give the metadata that the viewer lacks, all at once."""

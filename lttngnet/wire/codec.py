@@ -4,6 +4,7 @@ A subclass of `Message` lists its fields as annotations that carry their `struct
 itself, and says what is wrong with bytes or values that do not fit.
 """
 
+from collections.abc import Iterable
 from struct import Struct, error
 from typing import Annotated, Any, ClassVar, NoReturn, Self, dataclass_transform
 
@@ -86,29 +87,31 @@ class Message:
         Raises:
             WireError: a value does not fit into its field.
         """
-        values: list[Any] = [encode(v) if isinstance(v, str) else v for v in vars(self).values()]
-        for value, width in zip(values, self.text_widths, strict=True):
-            if width and len(value) >= width:  # struct would cut it, silently
-                raise WireError(f"text too long: {self!r}")
+        values: Iterable[Any] = self.__dict__.values()
+        if self.has_text:
+            values = [encode(v) if isinstance(v, str) else v for v in values]
+            for value, width in zip(values, self.text_widths, strict=True):
+                if width and len(value) >= width:  # struct would cut it, silently
+                    raise WireError(f"text too long: {self!r}")
         try:
             return self.layout.pack(*values)
         except error as problem:
             raise WireError(f"{self!r}: {problem}") from None
 
     @classmethod
-    def unpack(cls, data: Buffer) -> Self:
-        """Make the message from the bytes that ``data`` begins with; more of them are not looked at.
+    def unpack(cls, data: Buffer, at: int = 0) -> Self:
+        """Make the message from the bytes of ``data`` that begin there; more of them are not looked at.
 
         Raises:
             WireError: there are too few bytes.
         """
-        if len(data) < cls.layout.size:
-            raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data)}")
+        if len(data) - at < cls.layout.size:
+            raise WireError(f"{cls.__name__} is {cls.layout.size} bytes, got {len(data) - at}")
         if not cls.has_text:  # there are thousands of them in a second: without its own __init__
             message = object.__new__(cls)
-            message.__dict__.update(zip(cls.names, cls.layout.unpack_from(data)))  # noqa: B905
+            message.__dict__.update(zip(cls.names, cls.layout.unpack_from(data, at)))  # noqa: B905
             return message
-        values = zip(cls.layout.unpack_from(data), cls.text_widths, strict=True)
+        values = zip(cls.layout.unpack_from(data, at), cls.text_widths, strict=True)
         return cls(*[decode(v.split(b"\0", 1)[0]) if width else v for v, width in values])
 
     @classmethod

@@ -206,16 +206,16 @@ class Requests:
         Raises:
             UnknownCommand: nothing that comes after it can be understood.
         """
-        start = RequestHeader.layout.size
-        if len(self._buffer) < start:
+        buffer, head = self._buffer, RequestHeader.layout
+        if len(buffer) < head.size:
             return None
-        command = RequestHeader.unpack(self._buffer).command
+        _, command, _ = head.unpack_from(buffer)
         kind = QUESTIONS.get(command)
         if kind is None:
             raise UnknownCommand(f"command {command} is unknown")
-        end = start + kind.layout.size
-        if len(self._buffer) < end:
+        end = head.size + kind.layout.size
+        if len(buffer) < end:
             return None
-        question = kind.unpack(self._buffer[start:end])
-        del self._buffer[:end]
+        question = kind.unpack(buffer, head.size)
+        del buffer[:end]
         return question
