@@ -1,5 +1,7 @@
 # make demo    both daemons, a traced program and the RFC's commands, on this machine
 # make test    all tests; those against the genuine tools are skipped, with the reason, where these are missing
+# make test-plane    tests of the relay daemon once more, with the plane in Python, where the compiled one is built
+# make sanitize    the compiled plane beside the one in Python, with gcc's sanitizers; LTTNGNET_FUZZ=N is N times longer
 # make soak    the relay daemon against hostile peers in numbers, for some minutes; LTTNGNET_SOAK=N is N times longer
 # make bench   our relay daemon beside the genuine one, on a machine that does nothing else, for the page of the documentation
 # make bench-quick    the same as an impression, within two minutes
@@ -11,13 +13,27 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test soak bench bench-quick lint venv clean
+# What is compiled where it can be; see setup.py.
+COMPILED := $(wildcard lttngnet/*/_*.c lttngnet/*/*/_*.c)
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+.PHONY: demo test test-plane sanitize soak bench bench-quick lint venv clean
 
 demo: $(INSTALLED)-kernel,ust
 	@$(VENV)/bin/python -m lttngnet.demo
 
 test: $(INSTALLED)-kernel,ust,test
 	@$(VENV)/bin/python -m tests
+
+test-plane: $(INSTALLED)-kernel,ust,test
+	@LTTNGNET_PLANE=python $(VENV)/bin/python -m tests tests.relayd tests.interop.test_genuine_matrix
+
+sanitize: $(INSTALLED)-kernel,ust,test
+	@mkdir -p build/sanitize
+	$(CC) -O1 -g -fPIC -shared $(SANITIZERS) -o build/sanitize/plane.so lttngnet/relayd/_plane.c
+	@LTTNGNET_FUZZ=$${LTTNGNET_FUZZ:-5} LTTNGNET_TEST_PLANE=$(CURDIR)/build/sanitize/plane.so ASAN_OPTIONS=detect_leaks=0 \
+	    LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	    $(VENV)/bin/python -m tests tests.relayd.test_compiled
 
 soak: $(INSTALLED)-kernel,ust,test
 	@LTTNGNET_SOAK=$${LTTNGNET_SOAK:-5} $(VENV)/bin/python -m tests tests.soak
@@ -42,8 +58,8 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) \
 	    || { rm -rf $(VENV); echo "No virtual environment can be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-# A file for each set of extras: what it was installed from is setup.cfg.
-$(INSTALLED)-%: setup.cfg setup.py | $(VENV)/bin/python
+# A file for each set of extras: what it was installed from is setup.cfg, and what is compiled.
+$(INSTALLED)-%: setup.cfg setup.py $(COMPILED) | $(VENV)/bin/python
 	@echo "Installing lttngnet into $(VENV), with the extras $*"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch '$@'

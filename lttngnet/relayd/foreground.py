@@ -26,7 +26,8 @@ $LTTNG_HOME/.lttng/lttng.conf, and of the file that --config names; the command 
 
 Environment: LTTNG_HOME (else HOME), LTTNG_RELAYD_DISALLOW_CLEAR, LTTNG_RELAYD_HEALTH (path of the health
 socket), LTTNG_RELAYD_WORKING_DIRECTORY, LTTNG_NETWORK_SOCKET_TIMEOUT (milliseconds),
-LTTNG_RELAYD_TCP_KEEP_ALIVE, and with it _IDLE_TIME, _PROBE_INTERVAL (seconds) and _MAX_PROBE_COUNT.
+LTTNG_RELAYD_TCP_KEEP_ALIVE, and with it _IDLE_TIME, _PROBE_INTERVAL (seconds) and _MAX_PROBE_COUNT;
+LTTNGNET_PLANE (python or compiled: what receives packets).
 """
 
 
