@@ -9,6 +9,7 @@ from twisted.python.failure import Failure
 from lttngnet.log import Logger
 from lttngnet.sessiond.ust.application import Application
 from lttngnet.sessiond.ust.failures import ApplicationGone
+from lttngnet.sessiond.ust.room import Rooms
 
 
 class Watcher(Protocol):
@@ -22,11 +23,16 @@ class Watcher(Protocol):
 
 
 class Applications:
-    """The applications that can be traced, in the order in which they came."""
+    """The applications that can be traced, in the order in which they came.
+
+    Attributes:
+        rooms: for what those of each user describe.
+    """
 
     log = Logger()
 
     def __init__(self) -> None:
+        self.rooms = Rooms()
         self._members: dict[Application, None] = {}
         self._watchers: list[Watcher] = []
 

@@ -145,7 +145,7 @@ class UstDomain:
                 problem=str(problem),
             )
             return
-        self._traces = Traces(self._session, self._channels, courier, self._created)
+        self._traces = Traces(self._session, self._channels, courier, self._created, self._applications.rooms)
 
     async def detach(self) -> None:
         """See `IDomain`; every application releases what it has of this session."""

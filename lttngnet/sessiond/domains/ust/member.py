@@ -16,6 +16,7 @@ from lttngnet.sessiond.domains.ust.channels import Channel
 from lttngnet.sessiond.domains.ust.rules import Rule
 from lttngnet.sessiond.domains.ust.traces import Buffers, Trace, Traces
 from lttngnet.sessiond.ust.application import Application, ApplicationGone, ApplicationRefused
+from lttngnet.sessiond.ust.room import OF_APPLICATION, Room
 from lttngnet.wire.ust.fields import EnumEntry, Field
 from lttngnet.wire.ust.questions import ChannelAnswer, EventQuestion
 
@@ -58,6 +59,7 @@ class Member:
         self._name = session
         self._turn = DeferredLock()
         self._trace: Trace | None = None
+        self._room: Room | None = None
         self._session: int | None = None
         self._sent: list[_Sent] = []
         self._is_recording = False
@@ -105,16 +107,17 @@ class Member:
     async def describe_channel(self, channel: int, context_fields: tuple[Field, ...]) -> ChannelAnswer:
         """See `Answerer`."""
         number = self._stream_class(channel)
-        return await self._of_trace().describe(lambda registry: registry.channel(number, context_fields))
+        room = self._room
+        return await self._of_trace().describe(lambda known: known.channel(number, context_fields, room))
 
     async def describe_event(self, channel: int, event: EventQuestion) -> int:
         """See `Answerer`."""
         number = self._stream_class(channel)
-        return await self._of_trace().describe(lambda registry: registry.event(number, event))
+        return await self._of_trace().describe(lambda registry: registry.event(number, event, self._room))
 
     async def describe_enum(self, name: str, entries: Sequence[EnumEntry]) -> int:
         """See `Answerer`."""
-        return await self._of_trace().describe(lambda registry: registry.enum(name, entries))
+        return await self._of_trace().describe(lambda registry: registry.enum(name, entries, self._room))
 
     async def _follow(self, traces: Traces, wanted: bool, others: int) -> None:
         if self._is_spoilt or self.application.is_gone:
@@ -151,6 +154,7 @@ class Member:
 
     async def _join(self, trace: Trace) -> None:
         self._trace = trace
+        self._room = Room(OF_APPLICATION, str(self.application), trace.room)
         self._session = await self.application.create_session()
         self.application.serve(self._session, self)
         for buffers in trace.buffers:

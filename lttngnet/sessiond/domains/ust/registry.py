@@ -7,6 +7,7 @@ from hashlib import blake2b
 from lttngnet.sessiond.domains.ust import tsdl
 from lttngnet.sessiond.domains.ust.preamble import TraceFacts, preamble
 from lttngnet.sessiond.domains.ust.tsdl import Refused
+from lttngnet.sessiond.ust.room import Room
 from lttngnet.wire.ust.fields import ENTRY_SIZE, EnumEntry, Field
 from lttngnet.wire.ust.questions import ChannelAnswer, EventQuestion, Header
 
@@ -55,8 +56,15 @@ class Registry:
         """Expect a channel; it is described once an application has said which context fields it has."""
         self._streams.setdefault(stream_class, _Stream(name))
 
-    def channel(self, stream_class: int, context_fields: Sequence[Field]) -> ChannelAnswer:
+    def channel(
+        self, stream_class: int, context_fields: Sequence[Field], room: Room | None = None
+    ) -> ChannelAnswer:
         """Describe a stream, unless it is described already.
+
+        Args:
+            stream_class: its number.
+            context_fields: of its events.
+            room: of who describes; without it, that of the trace counts alone.
 
         Raises:
             Refused: it is, but with other context fields; or these cannot be written.
@@ -64,7 +72,7 @@ class Registry:
         stream = self._streams[stream_class]
         context = tsdl.structure(context_fields, self._byte_order, self._enumerations)
         if stream.context is None:
-            self._write(tsdl.stream(stream_class, context))
+            self._write(tsdl.stream(stream_class, context), room=room)
             stream.context = context
             self._text += stream.held
             stream.held.clear()
@@ -72,7 +80,7 @@ class Registry:
             raise Refused(f"channel {stream.name!r} has other context fields in another application")
         return ChannelAnswer(stream_class, Header.LARGE)
 
-    def event(self, stream_class: int, question: EventQuestion) -> int:
+    def event(self, stream_class: int, question: EventQuestion, room: Room | None = None) -> int:
         """Describe an event, unless the same is described already; return its number in its stream.
 
         Raises:
@@ -86,7 +94,7 @@ class Registry:
             return stream.events[key]
         number = len(stream.events)
         text = tsdl.event(number, stream_class, question.name, question.loglevel, question.uri, payload)
-        self._write(text, stream)
+        self._write(text, stream, room)
         stream.events[key] = number
         return number
 
@@ -95,7 +103,7 @@ class Registry:
         """The stream classes that are described: only their packets can be read."""
         return [number for number, stream in self._streams.items() if stream.context is not None]
 
-    def enum(self, name: str, entries: Sequence[EnumEntry]) -> int:
+    def enum(self, name: str, entries: Sequence[EnumEntry], room: Room | None = None) -> int:
         """Keep an enumeration for the events that will name it; return its number.
 
         Raises:
@@ -106,6 +114,8 @@ class Registry:
             tsdl.check_enumeration(entries)
             if len(entries) * ENTRY_SIZE > self._enumerations_room:
                 raise Refused("more enumerations than one trace may have")
+            if room is not None:
+                room.take(len(entries) * ENTRY_SIZE)
             self._enumerations_room -= len(entries) * ENTRY_SIZE
             self._numbers[key] = len(self._enumerations)
             self._enumerations[self._numbers[key]] = key[1]
@@ -127,7 +137,7 @@ class Registry:
         """Return all that was described, from the beginning."""
         return "".join(self._text)
 
-    def _write(self, text: str, stream: _Stream | None = None) -> None:
+    def _write(self, text: str, stream: _Stream | None = None, room: Room | None = None) -> None:
         """Add text; that of an event only when its stream is described.
 
         Raises:
@@ -135,6 +145,8 @@ class Registry:
         """
         if len(text) > self._room:
             raise Refused(f"metadata of more than {TEXT_LIMIT} characters")
+        if room is not None:
+            room.take(len(text))
         self._room -= len(text)
         waits = stream is not None and stream.context is None
         (stream.held if stream is not None and waits else self._text).append(text)

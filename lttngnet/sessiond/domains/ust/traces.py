@@ -28,6 +28,7 @@ from lttngnet.sessiond.domains.ust.alignments import Alignments
 from lttngnet.sessiond.domains.ust.channels import Channel, Channels
 from lttngnet.sessiond.domains.ust.registry import Registry, TraceFacts
 from lttngnet.sessiond.ust.application import Application, ApplicationFacts
+from lttngnet.sessiond.ust.room import Room, Rooms
 
 T = TypeVar("T")
 
@@ -93,17 +94,22 @@ class Trace:
         courier: that process.
         registry: what is described in it.
         alignments: of words in its buffers.
+        whole: the room of its user.
 
     Attributes:
         buffers: of each channel.
+        room: for what is described in it.
     """
 
-    def __init__(self, number: int, courier: ICourier, registry: Registry, alignments: Alignments) -> None:
+    def __init__(
+        self, number: int, courier: ICourier, registry: Registry, alignments: Alignments, whole: Room
+    ) -> None:
         self.number = number
         self.alignments = alignments
         self.buffers: list[Buffers] = []
+        self.room = Room(None, "a trace", whole)
         self._courier = courier
-        self._registry = registry
+        self._registry: Registry | None = registry
         self._turn = DeferredLock()
         self._descriptors: list[int] = []
 
@@ -117,9 +123,10 @@ class Trace:
         """
 
         async def work() -> T:
-            answer = what(self._registry)
-            if text := self._registry.take_text():
-                facts = {"trace": self.number, "text": text, "described": self._registry.described}
+            registry = self._known()
+            answer = what(registry)
+            if text := registry.take_text():
+                facts = {"trace": self.number, "text": text, "described": registry.described}
                 await self._courier.ask_source(KIND, "describe", facts)
             return answer
 
@@ -133,10 +140,15 @@ class Trace:
         """
 
         async def work() -> None:
-            text = self._registry.regenerate(clock_offset())
+            text = self._known().regenerate(clock_offset())
             await self._courier.ask_source(KIND, "rewrite", {"trace": self.number, "text": text})
 
         await self._turn.run(lambda: Deferred.fromCoroutine(work()))
+
+    def _known(self) -> Registry:
+        if self._registry is None:
+            raise CommandError(Code.FATAL, "the trace is closed")
+        return self._registry
 
     def receive(self, channels: Iterable[Channel], facts: dict[str, Any], descriptors: list[int]) -> None:
         """Take the buffers, which are ours to close."""
@@ -156,6 +168,11 @@ class Trace:
             if descriptor >= 0:
                 os.close(descriptor)
 
+    def forget(self) -> None:
+        """Keep nothing in memory of what was described: nobody will describe more."""
+        self._registry = None
+        self.room.give_back()
+
     async def close(self) -> None:
         """Let the consumer process hand on the rest, and close the trace.
 
@@ -163,6 +180,7 @@ class Trace:
             CommandError: it is gone.
         """
         self.release()
+        self.forget()
         await self._courier.ask_source(KIND, "close-trace", {"trace": self.number})
 
 
@@ -174,15 +192,19 @@ class Traces:
         channels: of the session, which do not change any more.
         courier: the consumer process.
         created: when the session was, as text.
+        rooms: of each user, for what is described.
     """
 
     log = Logger()
 
-    def __init__(self, session: str, channels: Channels, courier: ICourier, created: str) -> None:
+    def __init__(
+        self, session: str, channels: Channels, courier: ICourier, created: str, rooms: Rooms
+    ) -> None:
         self._session = session
         self._channels = channels
         self._courier = courier
         self._created = created
+        self._rooms = rooms
         self._numbers = count()
         self._traces: dict[Any, Trace] = {}
         self._paths: Counter[str] = Counter()  # how often each was wanted; the oldest first
@@ -235,6 +257,7 @@ class Traces:
         self._traces.clear()
         for trace in traces:
             trace.release()
+            trace.forget()
 
     async def _get(self, application: Application) -> Trace:
         facts = application.facts
@@ -267,7 +290,8 @@ class Traces:
         registry = Registry(described, clock_offset())
         for channel in channels:
             registry.add_channel(channel.stream_class, channel.name)
-        trace = Trace(next(self._numbers), self._courier, registry, facts.alignments)
+        room = self._rooms.of(facts.uid)
+        trace = Trace(next(self._numbers), self._courier, registry, facts.alignments, room)
         wanted = {
             "trace": trace.number,
             "path": self._path(facts),

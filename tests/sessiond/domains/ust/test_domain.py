@@ -1,10 +1,12 @@
 """The domain between applications in memory and a consumer process in memory: who is asked what, and when."""
 
+import gc
 import os
 import re
 import resource
 from dataclasses import replace
 from pathlib import Path
+from weakref import ref
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -12,9 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.errors import Code, CommandError
 from lttngnet.sessiond.domains.ust import catalogue, traces
+from lttngnet.sessiond.domains.ust import member as of_member
 from lttngnet.sessiond.domains.ust.channels import Channel
 from lttngnet.sessiond.domains.ust.domain import UstDomain
 from lttngnet.sessiond.domains.ust.traces import trace_path
+from lttngnet.sessiond.ust import room
 from lttngnet.sessiond.ust.application import Application
 from lttngnet.sessiond.ust.applications import Applications
 from lttngnet.wire.ust.commands import Command, Failure
@@ -360,6 +364,59 @@ class DomainTests(SynchronousTestCase):
         self.courier.waiting.pop().callback(None)
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (0, 0))
         self.assertEqual(len(self.courier.questions("describe")), 2)
+
+    def describe(self, member, count, size=1000):
+        """Let an application describe so many events; return how many of them were written down."""
+        (channel,) = (sent.handle for sent in member._sent)
+        written = 0
+        for number in range(count):
+            event = replace(EVENT, name=f"a:b{number}", uri=(size * "x"))
+            describing = Deferred.fromCoroutine(member.describe_event(channel, event))
+            describing.addErrback(self.refusals.append)
+            written += self.successResultOf(describing) is not None
+        return written
+
+    def test_one_that_describes_without_end(self):
+        """It leaves room to others of its trace, and a user to other users."""
+        self.refusals = []
+        self.patch(of_member, "OF_APPLICATION", 10_000)
+        self.patch(room, "OF_USER", 15_000)
+        self.start()
+        for uid, pid in ((1000, 1), (1000, 2), (1001, 3)):
+            self.application(uid=uid, pid=pid)
+        one, two, other = self.domain._members.values()
+        for member in (one, two, other):
+            (channel,) = (sent.handle for sent in member._sent)
+            self.successResultOf(Deferred.fromCoroutine(member.describe_channel(channel, ())))
+        of_one = self.describe(one, 20)
+        self.assertLess(of_one, 10)
+        self.assertIn("application demo (1) cannot describe more", self.refusals[-1].getErrorMessage())
+        self.assertEqual(self.describe(two, of_one), of_one)  # which are the same
+        self.assertLess(self.describe(two, 20, 1001), of_one)
+        self.assertIn(
+            "the applications of user 1000, in all sessions, cannot describe more",
+            self.refusals[-1].getErrorMessage(),
+        )
+        self.assertEqual(self.describe(other, 20), of_one)
+        self.do(self.domain.destroy())
+        self.assertEqual(self.applications.rooms.of(1000).taken, 0)
+
+    def test_processes_without_end(self):
+        """What was described in traces that are closed is not kept, even if the consumer process is busy."""
+        self.refusals = []
+        self.start(buffers="pid")
+        for pid in range(1, 10):
+            application = self.application(pid=pid)
+            self.assertEqual(self.describe(self.domain._members[application], 3), 3)
+            self.assertGreater(self.applications.rooms.of(1000).taken, 0)
+            registry = ref(self.domain._members[application]._trace._registry)
+            self.courier.waiting = []
+            self.leave(application)
+            gc.collect()
+            self.assertIsNone(registry())
+            self.assertEqual(self.applications.rooms.of(1000).taken, 0)
+            self.courier.waiting.pop().callback(None)
+            self.courier.waiting = None
 
     def test_metadata_is_written_anew(self):
         self.start()
