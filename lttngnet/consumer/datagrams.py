@@ -15,7 +15,8 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice, takewhile
+from typing import Any, cast
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReadWriteDescriptor
 from twisted.python.failure import Failure
@@ -31,6 +32,7 @@ from lttngnet.wire.relay.extension import Extension
 
 KEPT = 16 << 20  # bytes of packets that may have to be repeated, from which on the sources are paused
 QUESTIONS = 8  # in a window
+WINDOW = 1 << 16  # bytes, until the relay daemon has said more
 LOOK = 0.05  # seconds between two questions while less than that is under way
 PERIOD = 0.1  # seconds in which it is counted what arrives …
 TOO_FEW = 0.9  # … and this part of it is to
@@ -71,7 +73,7 @@ class Kept:
     """A packet that may have to be repeated.
 
     Attributes:
-        order: how many were sent before it.
+        order: how many were given before it, and it.
         began: when it was sent.
         sent: when something of it was sent last.
     """
@@ -89,7 +91,7 @@ class Question:
 
     Attributes:
         sent: bytes of all datagrams sent until then.
-        packets: sent until then.
+        packets: that the relay daemon was told of until then.
         asked: when.
     """
 
@@ -131,10 +133,11 @@ class DatagramPath:
         self._is_paused = False
         self._is_open = True
         self._is_full = False  # the socket is
-        self._waiting: deque[Datagram] = deque()  # to be sent
+        self._waiting: deque[Datagram | Callable[[], None]] = deque()  # to be sent; to be done then
         self._sent = self._settled = 0  # bytes of datagrams, of which nothing is under way
-        self._packets = 0  # sent
-        self._granted = self._window = LEAST_DATAGRAMS * LARGEST if terms.largest > LARGEST // 2 else 1 << 18
+        self._packets = 0  # given to be sent …
+        self._told_of = 0  # … of which the relay daemon was told
+        self._granted = self._window = WINDOW
         self._questions: deque[Question] = deque()
         self._asking: IDelayedCall | None = None
         self._round_trip = 0.0  # seconds
@@ -164,6 +167,19 @@ class DatagramPath:
             self._kept[stream, sequence] = Kept(content, padding, self._packets, now, now)
             self._kept_size += len(content)
         self._cut(stream, sequence, memoryview(content), padding, None)
+
+    def behind(self, act: Callable[[], None]) -> None:
+        """Do what is due when all that was given has been sent: tell of it, in most cases."""
+        order = self._packets
+
+        def told() -> None:
+            act()
+            self._told_of = order
+
+        if self._waiting:
+            self._waiting.append(told)
+        elif self._is_open:
+            told()
 
     def close(self) -> None:
         """End the path, without calling `on_lost`."""
@@ -213,7 +229,14 @@ class DatagramPath:
     def _go_on(self) -> None:
         """Send what waits."""
         while self._waiting and self._is_open:
-            some = [self._waiting[number] for number in range(min(len(self._waiting), MOST_SEGMENTS))]
+            if callable(act := self._waiting[0]):
+                self._waiting.popleft()
+                act()
+                continue
+            some = cast(
+                "list[Datagram]",
+                list(takewhile(lambda one: not callable(one), islice(self._waiting, MOST_SEGMENTS))),
+            )
             sent = self._transmit(some)
             for _ in range(sent):
                 self._waiting.popleft()
@@ -322,7 +345,7 @@ class DatagramPath:
         self._asking = None
         if not self._is_open:
             return
-        self._questions.append(Question(self._sent, self._packets, self._reactor.seconds()))
+        self._questions.append(Question(self._sent, self._told_of, self._reactor.seconds()))
         wanted = GAPS_LIMIT if self._terms.repeats else 0
         asked = self._control.ask(Extension.DATAGRAMS_MISSING, MissingQuery(wanted).pack(), Missing)
         asked.addCallbacks(self._told, lambda lost: lost.trap(RelayLost))

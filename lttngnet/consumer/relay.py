@@ -125,6 +125,10 @@ class DataPath(Protocol):
         """Bytes that have not arrived, if that is known."""
         return self.transport.waiting if isinstance(self.transport, Outgoing) else 0
 
+    def behind(self, act: Callable[[], None]) -> None:
+        """Do what need not wait for what was given to be sent."""
+        act()
+
     def dataReceived(self, data: bytes) -> None:
         """Refuse to be spoken to."""
         self.transport.abortConnection()
@@ -297,8 +301,12 @@ class RelaySink:
             return
         self._unanswered += 1
         packed = index.pack(self.session.minor)
-        asked = self.control.ask(Command.SEND_INDEX, packed, Status, may_wait=True)
-        asked.addCallbacks(self._indexed, lambda lost: lost.trap(RelayLost))
+
+        def ask() -> None:
+            asked = self.control.ask(Command.SEND_INDEX, packed, Status, may_wait=True)
+            asked.addCallbacks(self._indexed, lambda lost: lost.trap(RelayLost))
+
+        self.data.behind(ask)
 
     async def close_stream(self, stream: int) -> None:
         """See `IPacketSink`."""
