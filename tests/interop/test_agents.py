@@ -9,14 +9,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.interop.genuine import TWISTD, Namespace, missing
+from tests.interop.genuine import Namespace, child_of, missing
 from tests.interop.ours import program, text_of
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE, wait_until
 
 PYTHON = "/usr/bin/python3"
 PYTHON_PROGRAM = """
@@ -116,6 +117,7 @@ EVENT = re.compile(r"^event \{.*?^\};", re.M | re.S)
 UNAVAILABLE = missing()
 
 
+@cache
 def lacks_python():
     """Return why the genuine Python agent cannot be run here, or None."""
     if UNAVAILABLE:
@@ -200,13 +202,12 @@ class Program:
 
     def signal(self, number):
         """Send a signal to the program: nsenter, which has started it, passes none on."""
-        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        os.kill(int(child), number)
+        os.kill(child_of(self.process), number)
 
     def end(self):
         """Let it end."""
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait(DEADLINE)
         self.process.stdout.close()
 
 
@@ -229,11 +230,7 @@ class Sides(SynchronousTestCase):
         if space.name == "genuine":
             space.start_genuine_sessiond()
         else:
-            run = Path(f"/proc/{space.first_process}/root/run/lttng")
-            options = ("--no-kernel", *self.daemon_options)
-            command = (*TWISTD, "-n", "--pidfile=", "lttng-sessiond", *options, "-v")
-            space.daemon = space.start(*command, log="sessiond.log")
-            wait_until((run / "client-lttngnet").exists, "our session daemon")
+            space.daemon = space.start_our_sessiond("--no-kernel", *self.daemon_options, "-v")
 
     def tell(self, space, *words):
         """Say something with the side's own command."""
@@ -275,10 +272,8 @@ class Sides(SynchronousTestCase):
 
     def restart(self, space):
         """Let a daemon end, and another one come."""
-        run = Path(f"/proc/{space.first_process}/root/run/lttng")
         if space.name == "genuine":
-            space.run("sh", "-c", "kill $(cat /run/lttng/lttng-sessiond.pid)")
-            wait_until(lambda: not (run / "lttng-sessiond.pid").exists(), "the end of the genuine daemon")
+            space.end_genuine_sessiond()
         else:
             space.terminate(space.daemon)
         self.start(space)
@@ -422,6 +417,7 @@ class WithoutLibraryTests(OurPrograms):
 class StoppedTests(Sides):
     def test_a_stopped_agent_keeps_nobody(self):
         space = self.side("ours")
+        space.environment["LTTNG_APP_SOCKET_TIMEOUT"] = "3"
         self.start(space)
         self.session(space, ("-p", "nobody"))
         stopped, running = (
@@ -455,8 +451,6 @@ class ListTests(Sides):
 
 @skipIf(lacks_java(), lacks_java())
 class JavaTests(Sides):
-    timeout = 240
-
     def command(self, parts):
         return lambda space: build_java(space.folder, parts)
 

@@ -3,10 +3,11 @@
 import os
 import re
 import shutil
+import signal
 from unittest import skipUnless
 
 from tests.interop.twins import LTTNG, Bench, TwinTests, numbers_in, undated_event
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE, wait_until
 
 SMALL = 100  # events that are recorded where it does not matter how many
 PER_PROCESS = "--buffers-pid"
@@ -32,7 +33,7 @@ class BufferTests(TwinTests):
         self.begin(channel)
         runs = [self.namespace.start(self.bench.application, 500, 100, log=f"run-{n}.log") for n in range(4)]
         for run in runs:
-            self.assertEqual(run.wait(30), 0)
+            self.assertEqual(run.wait(DEADLINE), 0)
         self.end()
         self.compare_events(*[500] * 4)
 
@@ -108,13 +109,13 @@ class RotationTests(TwinTests):
         self.run_while(PER_PROCESS)
 
     def test_timer(self):
-        """Within six seconds there are three archives."""
+        """There are archives though nobody asks for them."""
         self.begin()
         self.lttng("enable-rotation -s {session} --timer=500000")
         with self.ticking() as run:
             for relay in self.relays:
                 wait_until(
-                    lambda relay=relay: len(list(relay.output.glob("*/*/archives/*"))) >= 3, "archives", 6
+                    lambda relay=relay: len(list(relay.output.glob("*/*/archives/*"))) >= 3, "archives"
                 )
         self.lttng("disable-rotation -s {session} --timer")
         self.lttng("stop {session}")
@@ -406,7 +407,7 @@ class MisfortuneTests(TwinTests):
         self.lttng("stop {session}")
         self.lttng("start {session}")
         with self.ticking() as run:
-            self.namespace.run("sh", "-c", "kill -9 $(cat /run/lttng/lttng-sessiond.pid)")
+            self.namespace.end_genuine_sessiond(signal.SIGKILL)
             for port in [port for relay in self.relays for port in relay.ports[:2]]:
                 wait_until(lambda port=port: not self.namespace.is_connected(port), "the end of the session")
         self.compare_trees()

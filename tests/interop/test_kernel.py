@@ -135,7 +135,7 @@ class KernelTests(TestCase):
         await self.domain.enable_events("channel0", ["sched_switch"], {})
         await self.attach()
         await run("true")
-        self.assertEqual([each.total for each in self.instances()[0].stats().values()], [0] * os.cpu_count())
+        self.assertEqual({each.total for each in self.instances()[0].stats().values()}, {0})
 
     async def test_chosen_events_in_two_channels(self):
         await self.domain.enable_events("calls", ["write"], {"kind": "syscall"})

@@ -5,13 +5,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from unittest import skipIf
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 
 from tests.interop import programs, test_ust
-from tests.interop.genuine import missing
+from tests.interop.genuine import child_of, missing
 from tests.interop.ours import text_of
+from tests.waiting import until
 
 UNAVAILABLE = missing()
 LTTNG = ("lttng", "--no-sessiond")
@@ -128,8 +127,6 @@ def children(process):
 class CrowdTests(test_ust.Case):
     """A hundred applications, twenty at a time."""
 
-    timeout = 90
-
     def run_some(self, number):
         """Let so many applications record, all at once, and end."""
         command = ("sh", "-c", f"echo {EVENTS} | {self.folder}/flood")
@@ -138,14 +135,17 @@ class CrowdTests(test_ust.Case):
 
     async def settled(self, session, condition):
         """Wait until the daemon knows no application any more, and what it did of them is done."""
-        while (await session.describe())["domains"][0]["applications"] or not condition():
-            await deferLater(reactor, 0.01)
+
+        async def is_settled():
+            return not (await session.describe())["domains"][0]["applications"] and condition()
+
+        await until(is_settled, "all applications to be gone")
 
     async def come_and_go(self, buffers):
         """Compare what is held after one application, and after many, and at last."""
         programs.build("flood", self.folder)
         session = await self.session(buffers=buffers, subbuf_size=4096)
-        daemon = test_ust.child_of(self.sessiond)
+        daemon = child_of(self.sessiond)
         at_first = held(daemon)
         await session.add_contexts("userspace", ["vpid"])
         await session.enable_events("userspace", ["flood:*"], channel="c")
@@ -160,7 +160,7 @@ class CrowdTests(test_ust.Case):
         facts = (await session.stop())["facts"]
         await session.destroy()
         self.assertEqual((facts["discarded"], facts["lost"]), (0, 0))
-        self.assertEqual(held(daemon), at_first)
+        await until(lambda: held(daemon) == at_first, lambda: f"{at_first}, not {held(daemon)}")
         self.assertFalse(Path(f"/proc/{consumer}").exists())
         shared = {path.name for path in Path(f"/proc/{daemon}/root/dev/shm").iterdir()}
         self.assertLessEqual(shared, {"lttng-ust-wait-8", "lttng-ust-wait-8-0"})

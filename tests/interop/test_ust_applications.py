@@ -14,9 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.wire.ust import commands
 from lttngnet.wire.ust.commands import Command, Context, ContextKind, EventRule, LoglevelType
 from tests.interop.genuine import Namespace, build_application, missing
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE, wait_until
 
-CHECKOUT = Path(__file__).parents[2]
 NOBODY = 65534
 LONG = ("1000000", "10000")  # ticks, and microseconds between them: until it is told to end
 
@@ -31,8 +30,6 @@ class NamespaceCase(SynchronousTestCase):
         self.application = build_application(self.folder)
         self.namespace = Namespace(self.folder)
         self.addCleanup(self.namespace.close)
-        self.namespace.environment["PYTHONPATH"] = str(CHECKOUT)
-        self.namespace.environment["LTTNG_APP_SOCKET_TIMEOUT"] = "1"
         self.daemons = 0
 
     def observe(self, *prefix):
@@ -125,6 +122,7 @@ class ApplicationsTests(NamespaceCase):
             self.assertEqual(lines("left")[-1]["pid"], seen["pid"])
 
     def test_one_that_is_stopped(self):
+        self.namespace.environment["LTTNG_APP_SOCKET_TIMEOUT"] = "2"
         _, lines = self.observe()
         process = self.start(*LONG, log="stopped.log")
         self.addCleanup(process.send_signal, signal.SIGCONT)  # nsenter stops with its child
@@ -141,7 +139,7 @@ class ApplicationsTests(NamespaceCase):
         self.assertEqual([line["pid"] for line in lines("answered")], [other])
         (silent,) = lines("silent")
         self.assertEqual(silent["pid"], stopped)
-        self.assertIn("it did not answer WAIT_QUIESCENT in 1 s", silent["why"])
+        self.assertIn("it did not answer WAIT_QUIESCENT in 2 s", silent["why"])
         self.assertEqual([line["pid"] for line in lines("left")], [stopped])
         self.kill("CONT", stopped)
         self.assertEqual(self.joined(lines, 4)["pid"], stopped)
@@ -193,7 +191,7 @@ class GenuineDaemonTests(NamespaceCase):
     def test_ours_does_not_throw_it_out(self):
         self.namespace.start_genuine_sessiond()
         process = self.namespace.start(sys.executable, "-m", "tests.interop.observing", log="ours.log")
-        self.assertEqual(process.wait(15), 1)
+        self.assertEqual(process.wait(DEADLINE), 1)
         said = (self.folder / "ours.log").read_text()
         self.assertIn("another session daemon traces the applications that look in /run/lttng", said)
         self.assertEqual(len(said.splitlines()), 1)

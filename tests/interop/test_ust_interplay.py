@@ -6,12 +6,11 @@ import signal
 from pathlib import Path
 from unittest import skipIf
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import deferLater
 
 from tests.interop import test_ust
 from tests.interop.test_ust import UNAVAILABLE
+from tests.waiting import until
 
 
 def outside(process, space):
@@ -27,18 +26,23 @@ def outside(process, space):
     raise AssertionError(f"there is no process {process}")
 
 
-@skipIf(UNAVAILABLE, UNAVAILABLE)
-class InterplayTests(test_ust.Case):
+class InterplayCase(test_ust.Case):
     async def until_applications(self, session, count):
         """Wait until so many applications are known, and return."""
-        while (await session.describe())["domains"][0]["applications"] != count:
-            await deferLater(reactor, 0.01)
+
+        async def are_known():
+            return (await session.describe())["domains"][0]["applications"] == count
+
+        await until(are_known, f"{count} applications")
 
     async def recording(self, name="s1", **options):
         session = await self.session(name, **options)
         await session.enable_events("userspace", ["steps:step"], channel="c")
         return session
 
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class InterplayTests(InterplayCase):
     async def test_two_sessions(self):
         """Each records what happens between its start and its stop, whatever the other does meanwhile."""
         first, second = await self.recording("first"), await self.recording("second", buffers="pid")
@@ -70,10 +74,16 @@ class InterplayTests(test_ust.Case):
         await session.destroy()
         self.assertEqual(self.read(), {"steps:step": sorted(numbers)})
 
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class HangingTests(InterplayCase):
+    environment = {"LTTNG_UST_REGISTER_TIMEOUT": "3000"}  # which is LTTng's default
+
     async def test_a_consumer_process_that_hangs(self):
         """An application waits only so long for the number of an event; then it registers anew."""
         session = await self.recording()
         running = self.steps()
+        await self.until_applications(session, 1)
         await session.start()
         numbers = running.step(10)
         consumer = outside((await session.describe())["consumer"], self.space)
@@ -82,8 +92,7 @@ class InterplayTests(test_ust.Case):
             await session.enable_events("userspace", ["steps:warning"], channel="c")
         finally:
             os.kill(consumer, signal.SIGCONT)
-        while self.log().count("Registered: application steps") < 2:
-            await deferLater(reactor, 0.01)
+        await until(lambda: self.log().count("Registered: application steps") >= 2, "it registers anew")
         more = running.step(10)
         await session.destroy()
         self.assertEqual(self.read(), {"steps:step": numbers + more, "steps:warning": more})

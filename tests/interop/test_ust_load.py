@@ -3,19 +3,15 @@
 import signal
 from unittest import skipIf
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-
 from tests.interop import test_ust
 from tests.interop.genuine import missing
+from tests.waiting import until
 
 UNAVAILABLE = missing()
 MANY = 300_000
 
 
 class LoadMixin:
-    timeout = 90
-
     async def begin(self, **options):
         session = await self.session(**options)
         await session.enable_events("userspace", ["steps:step"], channel="c")
@@ -43,8 +39,11 @@ class LoadMixin:
             running = self.steps()
             running.process.stdin.write("1000000000\n")
             running.process.stdin.flush()
-            while not (await session.describe())["facts"]["packets"]:
-                await deferLater(reactor, 0.01)
+
+            async def has_recorded():
+                return (await session.describe())["facts"]["packets"]
+
+            await until(has_recorded, "packets")
             running.signal(signal.SIGKILL)
             running.process.wait()
         await session.stop()
