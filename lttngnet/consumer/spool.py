@@ -16,6 +16,8 @@ from lttngnet.log import Logger
 
 LIMIT = 256 << 20
 """Bytes that are kept where nobody says otherwise."""
+FOLDER = "/var/tmp"
+"""Where big temporary files belong: ``/tmp`` may be made of memory."""
 SEGMENT = 4 << 20
 """Bytes after which another file is begun."""
 
@@ -29,7 +31,7 @@ Drop = Literal["oldest", "newest"]
 class Segment:
     """One of the files: written at its end, read from where the last packet was taken."""
 
-    def __init__(self, folder: str | None) -> None:
+    def __init__(self, folder: str) -> None:
         self._file: BinaryIO = tempfile.TemporaryFile("w+b", buffering=0, prefix="lttngnet-", dir=folder)  # noqa: SIM115
         self._read = 0
         self.end = 0
@@ -102,7 +104,7 @@ class Spool:
     Args:
         limit: bytes, with some forty for each packet.
         drop: which packets give way when there is no room for one more.
-        folder: where the files are made; None: where temporary files go (``TMPDIR``).
+        folder: where the files are made; None: in ``TMPDIR``, or `FOLDER`.
 
     Attributes:
         lost: packets that gave way, or could not be written or read, by stream.
@@ -114,7 +116,7 @@ class Spool:
         self.lost: Counter[int] = Counter()
         self.limit = limit
         self.drop: Drop = drop
-        self._folder = folder
+        self._folder = folder or os.environ.get("TMPDIR") or FOLDER
         self._segments: deque[Segment] = deque()
         self._size = 0
         self._has_failed = False
