@@ -37,7 +37,8 @@ LOOK = 0.05  # seconds between two questions while less than that is under way
 PERIOD = 0.1  # seconds in which it is counted what arrives …
 TOO_FEW = 0.9  # … and this part of it is to
 LEAST_DATAGRAMS = 16  # that may always be under way, as far as the relay daemon has room
-SILENCE = 10.0  # seconds in which nothing that is sent arrives, until the path is given up
+SILENCE = 10.0  # seconds in which nothing arrives …
+MANY = 20  # … of more datagrams than that, until the path is given up
 REPEAT_AFTER = 0.03  # seconds, at least, until a packet that is missing is sent again
 REPEAT_FOR = 25.0  # seconds
 
@@ -143,7 +144,8 @@ class DatagramPath:
         self._round_trip = 0.0  # seconds
         self._since = reactor.seconds()  # the period began …
         self._sent_before = self._taken_before = 0  # … with
-        self._heard = self._since  # when something had arrived, or nothing was sent
+        self._unheard = 0  # datagrams that were sent since something had arrived …
+        self._silent_since: float | None = None  # … and when the first of them was
         self._taken = 0  # bytes that arrived
         self._kept: dict[tuple[int, int], Kept] = {}
         self._kept_size = 0
@@ -259,6 +261,9 @@ class DatagramPath:
                     continue
                 break
             self._sent += size
+            self._unheard += many
+            if self._silent_since is None:
+                self._silent_since = self._reactor.seconds()
             done += many
         return done
 
@@ -315,12 +320,12 @@ class DatagramPath:
         self._largest = max(SMALLEST, carried)
 
     def _after_sending(self) -> None:
+        self._pause_or_resume()
         under_way = self._sent - (self._questions[-1].sent if self._questions else self._settled)
         if under_way >= self._window // QUESTIONS and len(self._questions) < QUESTIONS:
             self._ask_in(0)  # behind the index of the packet that is being sent
-        elif self._sent > self._settled or self._kept or self._waiting:
+        elif self._sent > self._settled or self._kept or self._waiting or self._is_paused:
             self._ask_in(LOOK)
-        self._pause_or_resume()
 
     def _pause_or_resume(self) -> None:
         is_full = bool(self._waiting) or self._sent - self._settled >= self._window or self._kept_size >= KEPT
@@ -369,9 +374,9 @@ class DatagramPath:
 
     def _judge(self, question: Question, answer: Missing, now: float) -> None:
         """Let more or less be under way."""
-        if answer.taken != self._taken or question.sent == self._sent_before == self._sent:
-            self._taken, self._heard = answer.taken, now
-        elif now - self._heard > SILENCE and question.sent > self._sent_before:
+        if answer.taken != self._taken:
+            self._taken, self._unheard, self._silent_since = answer.taken, 0, None
+        elif self._unheard > MANY and self._silent_since is not None and now - self._silent_since > SILENCE:
             self._lose(f"nothing that is sent over UDP has arrived for {SILENCE:g} s")
             return
         least = LEAST_DATAGRAMS * self._largest
