@@ -16,6 +16,8 @@ class IPacketSink(Interface):
     (they are push producers) instead of growing.
     """
 
+    lost: str = Attribute("Why nothing can be delivered any more; empty while that is not so.")
+
     async def begin() -> None:
         """Make room for a trace: called by the carrier before sources start, each time tracing starts."""
 

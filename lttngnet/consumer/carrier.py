@@ -33,8 +33,23 @@ class Carrier:
 
     log = Logger()
 
-    def __init__(self, make_source: Callable[[str, dict[str, Any]], Any], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        make_source: Callable[[str, dict[str, Any]], Any],
+        clock: IReactorTime,
+        on_lost: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Carry nothing yet.
+
+        Args:
+            make_source: of its kind and config.
+            clock: of periods.
+            on_lost: called with a sentence when nothing can be delivered any more; all is closed by then.
+        """
         self._make_source = make_source
+        self._on_lost = on_lost
+        self._is_changing = False  # the sink
+        self._is_holding = False  # because the old sink is lost, and the new one not there yet
         self._pulse = LoopingCall(self._beat)
         self._pulse.clock = clock
         self._live = 0.0
@@ -63,14 +78,40 @@ class Carrier:
         Raises:
             CommandError: it cannot be used; everything goes on as before.
         """
+        self._is_changing = True
         try:
             before = await self._of_relay(self.route.use(sink, valve))
         except BaseException:
             sink.abandon()
             raise
+        finally:
+            self._changed()
         self._live = live
         self._is_routed = True
         return "" if before is None else await self._part_from(before)
+
+    def lose(self, sink: Any, why: str) -> None:
+        """Give up, for a sink is lost, unless it is not used any more, or not yet: whoever uses it notices.
+
+        While it is being changed for another, that one may still come: packets are held until then.
+        """
+        if sink is not self.route.sink:
+            return
+        if not self._is_changing:
+            self.close()
+            self._on_lost(why)
+        elif self.route.state in ("direct", "catching up"):
+            self.route.hold()
+            self._is_holding = True
+
+    def _changed(self) -> None:
+        """Go on after a change of the sink, or give up if there is none that could be used."""
+        self._is_changing = False
+        if self.route.lost:
+            self.lose(self.route.sink, self.route.lost)
+        elif self._is_holding:
+            self.route.go_on()
+        self._is_holding = False
 
     def add_source(self, kind: str, config: dict[str, Any]) -> None:
         """Make a source, which is started by `begin`."""

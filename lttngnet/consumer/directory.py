@@ -39,7 +39,7 @@ class DirectorySink:
         self._streams: dict[int, StreamFiles] = {}
         self._texts: dict[int, bytes] = {}  # metadata, while there is no chunk
         self._added = 0
-        self._lost = False
+        self.lost = ""
         self._has_rotated = False
         make_folder(self.folder)
         if (trace := next(traces_in(self.folder), None)) is not None:
@@ -67,19 +67,19 @@ class DirectorySink:
         """See `IPacketSink`."""
         if self._chunk is None:
             self._texts[stream] += text
-        elif not self._lost:
+        elif not self.lost:
             self._attempt(self._streams[stream].append, text)
 
     def rewrite_metadata(self, stream: int, text: bytes) -> None:
         """See `IPacketSink`."""
         if self._chunk is None:
             self._texts[stream] = text
-        elif not self._lost:
+        elif not self.lost:
             self._attempt(self._streams[stream].rewrite, text)
 
     def write(self, stream: int, packet: Packet) -> None:
         """See `IPacketSink`."""
-        if not self._lost:
+        if not self.lost:
             self._attempt(self._streams[stream].write, packet)
 
     def beacon(self, silence: Silence) -> None:
@@ -118,7 +118,7 @@ class DirectorySink:
         """Give up, without a word to anybody."""
         for stream in self._streams.values():
             stream.close()
-        self._lost = True
+        self.lost = "it was given up"
 
     async def finish(self) -> None:
         """See `IPacketSink`."""
@@ -152,5 +152,5 @@ class DirectorySink:
         try:
             write(what)
         except OSError as problem:
-            self._lost = True
-            self._on_lost(f"cannot write the trace: {problem}")
+            self.lost = f"cannot write the trace: {problem}"
+            self._on_lost(self.lost)

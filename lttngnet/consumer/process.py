@@ -82,7 +82,7 @@ class Consumer(amp.Channel):
         super().__init__()
         self._reactor = reactor
         self._seconds = seconds
-        self._carrier = Carrier(make_source, reactor)
+        self._carrier = Carrier(make_source, reactor, self._lost)
         self._finished = False
         self._reported: dict[str, int] = {}
         self._reports = LoopingCall(self._report)
@@ -98,7 +98,9 @@ class Consumer(amp.Channel):
         """See `amp.AdoptRelay`."""
         clock: IReactorTime = self._reactor
         valve = self._carrier.route.valve()
-        sink = RelaySink(clock, RelaySession(**relay), self._seconds, lambda why: self._sink_lost(sink, why))
+        sink = RelaySink(
+            clock, RelaySession(**relay), self._seconds, lambda why: self._carrier.lose(sink, why)
+        )
         connect(self._reactor, sink, control, data, valve)
         return {"problem": await self._carrier.use(sink, valve, live=sink.session.live / 1e6)}
 
@@ -106,7 +108,7 @@ class Consumer(amp.Channel):
     async def use_directory(self, path: str) -> dict[str, Any]:
         """See `amp.UseDirectory`."""
         try:
-            sink = DirectorySink(path, lambda why: self._sink_lost(sink, why))
+            sink = DirectorySink(path, lambda why: self._carrier.lose(sink, why))
         except FileExistsError as problem:
             raise CommandError(Code.CREATE_DIR_FAIL, str(problem)) from None
         except OSError as problem:
@@ -225,11 +227,8 @@ class Consumer(amp.Channel):
                 lambda failure: failure.trap(ConnectionClosed)
             )
 
-    def _sink_lost(self, sink: Any, reason: str) -> None:
-        if sink is not self._carrier.route.sink:
-            return  # whoever uses it, or leaves it, is told when he asks it for something
+    def _lost(self, reason: str) -> None:
         self.log.warn("{reason}", reason=reason)
-        self._carrier.close()
         if not self._finished:
             told = self.callRemote(amp.SinkLost, reason=reason, facts=self._carrier.facts())
             told.addErrback(lambda failure: self.log.failure("The session daemon was not told.", failure))

@@ -200,6 +200,11 @@ class RelaySink:
         if producer is not None:
             data.register(producer)
 
+    @property
+    def lost(self) -> str:
+        """See `IPacketSink`."""
+        return self._lost or ""
+
     def abandon(self) -> None:
         """Give up, without a word to anybody."""
         self._on_lost = lambda why: None

@@ -79,13 +79,13 @@ class Route:
 
     Attributes:
         sink: the present one, or None.
-        lost: packets that were handed on to nobody because the consumer was disabled, by stream.
+        lost_packets: those that were handed on to nobody because the consumer was disabled, by stream.
     """
 
     def __init__(self, clock: IReactorTime, sources: IPushProducer, spool: Spool | None = None) -> None:
         self.sink: Any = None
+        self.lost_packets: Counter[int] = Counter()
         self.spool = spool or Spool()
-        self.lost: Counter[int] = Counter()
         self._rotated: Any = None  # the sink that closed a chunk last
         self._clock = clock
         self._sources = sources
@@ -109,6 +109,11 @@ class Route:
                 rest=self._rest,
             )
         )
+
+    @property
+    def lost(self) -> str:
+        """See `IPacketSink`: why the present sink is."""
+        return "" if self.sink is None else str(self.sink.lost)
 
     @property
     def state(self) -> str:
@@ -135,9 +140,12 @@ class Route:
             numbers = await self._announce(sink)
             # Nothing may happen between here and the end: each packet and each line goes to one of the two.
             for key, stream in self._streams.items():
-                stream.number = numbers[key]
                 if stream.text:
-                    sink.write_metadata(stream.number, bytes(stream.text))
+                    sink.write_metadata(numbers[key], bytes(stream.text))
+            if sink.lost:
+                raise RelayLost(sink.lost)
+            for key, stream in self._streams.items():
+                stream.number = numbers[key]
             before, self.sink, self._valve = self.sink, sink, valve
             self._adjust()
             self._deliver_later()
@@ -171,7 +179,7 @@ class Route:
 
     def facts(self) -> dict[str, int]:
         """Return ``spooled``, the bytes that are kept, and ``dropped``, the packets that reach nobody."""
-        dropped = self.lost.total() + self.spool.lost.total()
+        dropped = self.lost_packets.total() + self.spool.lost.total()
         return {"spooled": self.spool.size, "dropped": dropped}
 
     async def begin(self) -> None:
@@ -306,12 +314,12 @@ class Route:
     def _send(self, stream: int, packet: Packet) -> None:
         number = self._streams[stream].number
         if number is None:  # there is no sink
-            self.lost[stream] += 1
+            self.lost_packets[stream] += 1
         else:
             self.sink.write(number, packet)
 
     def _lose(self, stream: int, packet: Packet) -> None:
-        self.lost[stream] += 1
+        self.lost_packets[stream] += 1
 
     def _keep(self, stream: int, packet: Packet) -> None:
         self.spool.put(stream, packet)

@@ -46,6 +46,8 @@ class Source:
 class Sink:
     """Notes what it is told; fails on demand."""
 
+    lost = ""
+
     def __init__(self, told):
         self.told, self.failure = told, None
 

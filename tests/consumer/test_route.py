@@ -334,7 +334,8 @@ class ChangeTests(SynchronousTestCase):
 
     def setUp(self):
         self.folder, self.clock = Path(self.mktemp()), Clock()
-        self.carrier = Carrier(lambda kind, config: None, self.clock)
+        self.told = []
+        self.carrier = Carrier(lambda kind, config: None, self.clock, self.told.append)
         self.route = self.carrier.route
         self.first = FailingSink(self.folder / "first", [])
         self.use(self.first)
@@ -355,6 +356,61 @@ class ChangeTests(SynchronousTestCase):
             self.assertIs(self.route.sink, self.first)
             self.route.write(self.stream, packet(b"x", 0))
         self.assertEqual((self.folder / "first/kernel/c_0").read_bytes(), b"xxx")
+
+    def test_one_that_fails_at_the_last_moment(self):
+        """Such as a disk that is full: the metadata does not fit."""
+        self.route.write_metadata(self.do(self.route.add_stream("kernel", "metadata")), HEAD)
+        other = FailingSink(self.folder / "second", [])
+
+        def fail(stream, text):
+            other.lost = "the disk is full"
+            self.carrier.lose(other, other.lost)
+
+        self.patch(other, "write_metadata", fail)
+        refused = Deferred.fromCoroutine(self.carrier.use(other))
+        self.assertIn("disk is full", self.failureResultOf(refused, CommandError).value.sentence)
+        self.route.write(self.stream, packet(b"x", 0))
+        self.assertEqual((self.folder / "first/kernel/c_0").read_bytes(), b"x")
+        self.assertEqual(self.told, [])
+
+    def change_while_the_present_one_is_lost(self, disable=lambda route: None):
+        """Begin to change; return the other sink, what lets it go on, and the result of the change."""
+        other, gate = FailingSink(self.folder / "second", []), Deferred()
+
+        async def begin():
+            await gate
+
+        self.patch(other, "begin", begin)
+        using = Deferred.fromCoroutine(self.carrier.use(other))
+        disable(self.route)
+        self.first.lost = "the control connection was cut off"
+        self.carrier.lose(self.first, self.first.lost)
+        self.assertEqual(self.told, [])
+        self.route.write(self.stream, packet(b"x", 0))
+        return gate, using
+
+    def test_the_present_one_is_lost_meanwhile(self):
+        """What comes until the other one is there goes to that."""
+        gate, using = self.change_while_the_present_one_is_lost()
+        gate.callback(None)
+        self.successResultOf(using)
+        self.assertEqual((self.folder / "second/kernel/c_0").read_bytes(), b"x")
+        self.assertEqual((self.route.state, self.told), ("direct", []))
+
+    def test_the_present_one_is_lost_and_the_other_one_fails(self):
+        gate, using = self.change_while_the_present_one_is_lost()
+        gate.errback(RelayLost("no"))
+        self.failureResultOf(using, CommandError)
+        self.assertEqual((self.route.state, self.told), ("over", [self.first.lost]))
+
+    def test_the_present_one_is_lost_while_the_consumer_is_disabled(self):
+        """It stays disabled."""
+        for disable, state in ((Route.drop, "dropping"), (Route.hold, "holding")):
+            self.setUp()
+            gate, using = self.change_while_the_present_one_is_lost(disable)
+            gate.callback(None)
+            self.successResultOf(using)
+            self.assertEqual((self.route.state, self.told), (state, []))
 
     def test_one_that_is_left_fails(self):
         self.use(last := FailingSink(self.folder / "second", ["finish"]))

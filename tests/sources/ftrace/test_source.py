@@ -79,6 +79,8 @@ class MemorySink:
     async def quiesce(self):
         """See `IPacketSink`."""
 
+    lost = ""
+
     def waiting(self):
         """See `IPacketSink`."""
         return 0
