@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -17,11 +18,13 @@ from uuid import UUID
 from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import Command, command
 from tests.relayd.talking import CREATED, PATH, index, packet
+from tests.waiting import DEADLINE, wait_until
 
 TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile="]
 ANY = "tcp://127.0.0.1:0"
 HELLO = command(Command.VERSION, wire.Version(2, 13).pack())
 ON_TMPFS = 'mount -t tmpfs -o size="$0" none "$1" && shift && exec "$@"'
+SECONDS_OF_A_MILLION = 0.058  # numbers, see `slowness`
 SCALE = float(os.environ.get("LTTNGNET_SOAK", "1"))  # how much longer than in a normal test run
 
 
@@ -29,14 +32,16 @@ def scaled(number):
     return max(1, int(number * SCALE))
 
 
-def until(condition, what, deadline=10):
-    """Return the first true value of a condition; fail after that many seconds."""
-    end = time.monotonic() + deadline
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {deadline} s for {what}")
-        select.select([], [], [], 0.005)
-    return value
+@cache
+def slowness():
+    """Return how many times as long as on the one that limits were set on a thing takes on this machine."""
+
+    def measure():
+        began = time.process_time()
+        sum(number * number for number in range(1_000_000))
+        return time.process_time() - began
+
+    return max(1.0, min(measure() for _ in range(5)) / SECONDS_OF_A_MILLION)
 
 
 class Daemon:
@@ -70,7 +75,7 @@ class Daemon:
                 stderr=log,
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
             )
-        until(lambda: ports.exists() or self.process.poll() is not None, "the daemon", 20)
+        wait_until(lambda: ports.exists() or self.process.poll() is not None, "the daemon")
         self.ports = json.loads(ports.read_text())
 
     @property
@@ -79,7 +84,7 @@ class Daemon:
         return Path(f"/proc/{self.process.pid}/root{self.output}")
 
     def connect(self, kind="control"):
-        return Peer(socket.create_connection(("127.0.0.1", self.ports[kind]), 10))
+        return Peer(socket.create_connection(("127.0.0.1", self.ports[kind]), DEADLINE))
 
     def descriptors(self):
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
@@ -113,7 +118,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(10)
+            return self.process.wait(DEADLINE)
         finally:
             if self.process.returncode is None:
                 self.kill()
@@ -123,6 +128,12 @@ def processor_time(pid="self"):
     """Return the seconds that the main thread of a process had a processor, and that it waited for one."""
     worked, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
     return int(worked) / 1e9, int(waited) / 1e9
+
+
+def stolen_time():
+    """Return the seconds for which other machines on the same hardware had our processors."""
+    first, *_ = Path("/proc/stat").read_text().splitlines()
+    return int(first.split()[8]) / os.sysconf("SC_CLK_TCK")
 
 
 class Peer:
@@ -217,7 +228,7 @@ class Wait(NamedTuple):
 
     Attributes:
         passed: on the clock.
-        own: of that, what neither the daemon nor the peer spent waiting for a processor.
+        own: of that, what neither the daemon nor the peer spent waiting for a processor, which may be stolen.
         worked: what the daemon worked meanwhile.
     """
 
@@ -246,11 +257,16 @@ class Bystander:
     def ask(self):
         """Send a packet of each of two streams, and their indexes; return what is answered."""
         pid = self.daemon.process.pid
-        worked, *queued, began = *processor_time(pid), processor_time()[1], time.monotonic()
+        stolen, worked, *queued, began = (
+            stolen_time(),
+            *processor_time(pid),
+            processor_time()[1],
+            time.monotonic(),
+        )
         answer = self.producer.packet(self.producer.sent)
         passed = time.monotonic() - began
         now = processor_time(pid)
-        waited = now[1] - queued[0] + processor_time()[1] - queued[1]
+        waited = now[1] - queued[0] + processor_time()[1] - queued[1] + stolen_time() - stolen
         self.producer.sent += 1
         self.waits.append(Wait(passed, passed - waited, now[0] - worked))
         return answer

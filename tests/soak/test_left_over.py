@@ -19,10 +19,10 @@ from lttngnet.wire.relay import Command, command
 from lttngnet.wire.viewer import request
 from tests.relayd.talking import index
 from tests.soak import running
-from tests.soak.running import Daemon, Producer, until
+from tests.soak.running import Daemon, Producer
+from tests.waiting import wait_until
 
 PEERS = 8  # that end in each way
-LISTENERS = 4  # control, data, live, health
 
 # twistd that collects no garbage, and tells at SIGUSR1 what a collection would find.
 TWISTD = """
@@ -59,6 +59,7 @@ class LeftOverTests(SynchronousTestCase):
         self.patch(running, "TWISTD", [sys.executable, "-c", TWISTD, self.answer, "-n", "--pidfile="])
         self.daemon = Daemon(self.mktemp())
         self.addCleanup(self.daemon.stop)
+        self.listening = self.sockets()
 
     def producer(self, number):
         """Return one that has sent something, and a viewer that has read it."""
@@ -122,9 +123,9 @@ class LeftOverTests(SynchronousTestCase):
             for _ in range(PEERS):
                 number += 1
                 self.end(how, *self.producer(number))
-        until(lambda: self.sockets() <= LISTENERS, "the last connection to be closed", 20)
+        wait_until(lambda: self.sockets() <= self.listening, "the last connection to be closed")
         self.daemon.process.send_signal(signal.SIGUSR1)
-        until(self.answer.exists, "what is left", 20)
+        wait_until(self.answer.exists, "what is left")
         found = json.loads(self.answer.read_text())
         ours = {kind: count for kind, count in found.items() if kind.startswith(OURS)}
         self.assertEqual(ours, {})

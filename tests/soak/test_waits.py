@@ -11,8 +11,9 @@ from lttngnet.wire import relay as wire
 from lttngnet.wire import viewer
 from lttngnet.wire.relay import CloseCommand, Command, command
 from tests.relayd.talking import CREATED, PATH, index, packet
-from tests.soak.running import HELLO, SCALE, Bystander, Producer, Wait, scaled, until
+from tests.soak.running import HELLO, SCALE, Bystander, Producer, Wait, scaled
 from tests.soak.test_soak import LONGEST_WAIT, MEMORY_GROWTH, SoakTestCase
+from tests.waiting import wait_until
 
 WAIT_FOR_A_CROWD = 0.2  # … where 400 peers send much at the same moment: the reactor reads from all of them
 KEPT = 30 << 20  # bytes that Python keeps for the next crowd
@@ -248,7 +249,7 @@ class CrowdTests(WaitTestCase):
     def test_many_files_whose_index_is_not_complete(self):
         self.load(self.break_off, 2000)
         self.watch_children()
-        until(self.has_ended, "the session to end", 20)
+        wait_until(self.has_ended, "the session to end")
         self.nobody_waited("the end of a stream with 2,000 indexes")
         self.all_is_back(KEPT)
 
@@ -259,13 +260,13 @@ class CrowdTests(WaitTestCase):
         stream = wire.StreamAdded.unpack(producer.control.ask(command(Command.ADD_STREAM, adding), 12)).handle
         producer.data.send(b"".join(packet(stream, number) for number in range(files)))
         last = self.daemon.output / producer.path / PATH / f"index/small_{files - 1}.idx"
-        until(last.exists, "the last file", 60)
+        wait_until(last.exists, "the last file")
         producer.close()
 
     def test_the_end_of_a_session_of_many_streams(self):
         self.load(self.add_and_leave, scaled(3000))
         self.watch_children()
-        until(self.has_ended, "the session to end", 20)
+        wait_until(self.has_ended, "the session to end")
         self.nobody_waited(f"the end of {scaled(3000)} streams")
         self.all_is_back(KEPT)
 
