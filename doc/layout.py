@@ -17,10 +17,18 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 
 from lttngnet.ctf import index
-from lttngnet.wire import listing, relay, viewer
+from lttngnet.wire import datagram, listing, relay, viewer
 from lttngnet.wire.codec import Message
+from lttngnet.wire.relay import datagrams
 
-MODULES: dict[str, ModuleType] = {"relay": relay, "viewer": viewer, "listing": listing, "index": index}
+MODULES: dict[str, ModuleType] = {
+    "relay": relay,
+    "viewer": viewer,
+    "listing": listing,
+    "index": index,
+    "datagram": datagram,
+    "datagrams": datagrams,
+}
 TYPES = {"B": "u8", "I": "u32", "Q": "u64"}
 
 

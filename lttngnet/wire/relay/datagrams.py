@@ -88,7 +88,7 @@ class Missing:
     is_all: bool = True
     gaps: tuple[Gap, ...] = ()
 
-    head: ClassVar[Struct] = Struct(">IQQQ?I")
+    head: ClassVar[Struct] = Struct(">IQQQBI")
     gap: ClassVar[Struct] = Struct(">QQI")
     range: ClassVar[Struct] = Struct(">II")
     size_limit: ClassVar[int] = GAPS_LIMIT * (gap.size + RANGES_LIMIT * range.size)
@@ -108,7 +108,7 @@ class Missing:
         """Make the answer from its bytes. Raises WireError."""
         code, taken, lost, window, is_all, _ = cls.head.unpack_from(data)
         gaps = tuple(cls._gaps(memoryview(data)[cls.head.size :]))
-        return cls(code, taken, lost, window, is_all, gaps)
+        return cls(code, taken, lost, window, bool(is_all), gaps)
 
     @classmethod
     def _gaps(cls, rest: memoryview) -> Iterator[Gap]:
