@@ -168,7 +168,7 @@ class ViewerChannel(Protocol):
         if isinstance(body, bytes):
             self.transport.write(body)
         elif body is not None:
-            self._rest = body.pieces(PIECE)
+            self._rest = body.pieces(PIECE, getattr(self.transport, "send_file", None))
 
     def _reply_in_pieces(self, pieces: Iterator[bytes]) -> None:
         self._rest = pieces

@@ -188,21 +188,40 @@ class Loan:
         elif not self._is_gathering:
             self._plane.flush_later(self)
 
-    def flush(self) -> None:
-        """Send what was gathered: what the socket does not take now is the transport's to send."""
+    def flush(self, more: bool = False) -> None:
+        """Send what was gathered: what the socket does not take now is the transport's to send.
+
+        Args:
+            more: whether something else is sent at once, which may go with it.
+        """
         if not self._answers:
             return
         answers, self._answers, self._gathered = self._answers, [], 0
-        sent = 0
+        sent, flags = 0, socket.MSG_MORE if more else 0
         if self.is_direct and self.is_lent and not self.transport.disconnected:
             try:
-                sent = self.socket.send(answers[0]) if len(answers) == 1 else self.socket.sendmsg(answers)
+                one = len(answers) == 1
+                sent = self.socket.send(answers[0], flags) if one else self.socket.sendmsg(answers, (), flags)
             except OSError:
                 sent = 0  # it is for the transport to find out what is the matter
         rest = b"".join(answers)[sent:] if sent < sum(map(len, answers)) else b""
         if rest:
             self.is_direct = False
             self.transport.write(rest)
+
+    def send_file(self, descriptor: int, offset: int, length: int) -> int:
+        """Send bytes of a file, as many as the socket takes now; return how many.
+
+        None are sent where the transport has something to send before, or what is wrong the transport, or who
+        reads the file, finds out.
+        """
+        self.flush(more=True)
+        if not (self.is_direct and self.is_lent) or self.transport.disconnected:
+            return 0
+        try:
+            return os.sendfile(self.number, descriptor, offset, length)
+        except OSError:
+            return 0
 
     def loseConnection(self) -> None:
         """Close the connection, once all was sent."""

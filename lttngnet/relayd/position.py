@@ -6,7 +6,7 @@ are closed when it goes on to the next file, and when it is done with the stream
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lttngnet.ctf.index import IndexEntry
@@ -15,6 +15,7 @@ from lttngnet.relayd.store.trail import TraceFile
 from lttngnet.wire.viewer import Seek
 
 FEW = 1 << 16  # bytes
+SendFile = Callable[[int, int, int], int]  # descriptor, offset, length: how many bytes of it were sent
 FARTHEST = 1 << 62  # bytes into a file, where no file system goes
 
 
@@ -36,6 +37,10 @@ class Reader:
             raise OSError(f"{len(data)} of {length} bytes at {offset}")
         return data
 
+    def send(self, send_file: SendFile, offset: int, length: int) -> int:
+        """Let some of these bytes be sent; return how many were."""
+        return send_file(self._descriptor, offset, length)
+
     def read_if_there(self, offset: int, length: int) -> bytes | None:
         """Return all of these bytes; None if the file ends before. Raises OSError."""
         data = os.pread(self._descriptor, length, offset)
@@ -54,11 +59,22 @@ class Extent:
     offset: int
     length: int
 
-    def pieces(self, size: int) -> Iterator[bytes]:
-        """Read them, at most so many at once. Raises OSError."""
-        end = self.offset + self.length
-        for start in range(self.offset, end, size):
-            yield self.reader.read(start, min(size, end - start))
+    def pieces(self, size: int, send_file: SendFile | None = None) -> Iterator[bytes]:
+        """Read them, at most so many at once. Raises OSError.
+
+        Args:
+            size: see above.
+            send_file: sends bytes of a file without us: while it sends any, the piece is empty.
+        """
+        start, end = self.offset, self.offset + self.length
+        while start < end:
+            length = min(size, end - start)
+            if send_file is not None and (sent := self.reader.send(send_file, start, length)):
+                start += sent
+                yield b""
+            else:
+                yield self.reader.read(start, length)
+                start += length
 
 
 class MetadataPosition:

@@ -1,6 +1,7 @@
 """Sockets that are lent: what is read, what is sent, and whose they are in the end."""
 
 import socket
+import tempfile
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Protocol
@@ -238,6 +239,50 @@ class WritingTests(PlaneTestCase):
         channel.transport.write(b"again")
         self.reactor.advance(0)
         self.assertEqual((peer.recv(10), self.reactor.getWriters()), (b"again", []))
+
+    def file(self, content):
+        """Return the descriptor of a file."""
+        file = self.enterContext(tempfile.TemporaryFile())
+        file.write(content)
+        file.flush()
+        return file.fileno()
+
+    def test_a_file_goes_after_what_was_said_before(self):
+        channel, peer = self.connect()
+        number = self.file(b"0123456789")
+        channel.transport.write(b"head")
+        self.assertEqual(channel.transport.send_file(number, 2, 5), 5)
+        self.assertEqual(peer.recv(20), b"head23456")
+        self.assertEqual(channel.transport.send_file(number, 8, 5), 2)
+        self.assertEqual(channel.transport.send_file(number, 10, 5), 0)
+        self.assertEqual(peer.recv(20), b"89")
+
+    def test_of_a_file_no_more_is_sent_than_the_peer_takes(self):
+        channel, peer = self.connect()
+        content = bytes(range(256)) * (1 << 16)
+        number, at = self.file(content), 0
+        while sent := channel.transport.send_file(number, at, len(content) - at):
+            at += sent
+        self.assertLess(at, len(content))
+        channel.transport.write(b"the end")
+        self.reactor.advance(0)
+        self.assertEqual(channel.transport.send_file(number, at, 1), 0)  # not before the end
+        (writer,) = self.reactor.getWriters()
+        got = bytearray()
+        while len(got) < at + 7:
+            if self.reactor.getWriters():
+                writer.doWrite()
+            got += peer.recv(1 << 20)
+        self.assertEqual(got, content[:at] + b"the end")
+
+    def test_a_file_to_nobody(self):
+        channel, peer = self.connect()
+        number = self.file(b"0123456789")
+        self.assertEqual(channel.transport.send_file(-1, 0, 5), 0)
+        peer.close()
+        channel.transport.loseConnection()
+        self.plane.take_back(channel.transport)
+        self.assertEqual(channel.transport.send_file(number, 0, 5), 0)
 
     def test_a_connection_is_closed_after_the_last_word(self):
         channel, peer = self.connect()
