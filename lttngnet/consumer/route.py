@@ -7,6 +7,7 @@ other, or none for a while.
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, groupby
 from typing import Any
 
@@ -184,8 +185,7 @@ class Route:
 
     async def begin(self) -> None:
         """See `IPacketSink`."""
-        if self.sink is not None:
-            await self.sink.begin()
+        await self._of_sink(lambda sink: sink.begin())
 
     async def add_stream(self, path: str, name: str, limit: Limit = UNLIMITED) -> int:
         """See `IPacketSink`; the number stays the same whatever the sink is."""
@@ -368,7 +368,7 @@ class Route:
         for key in [key for key, stream in self._streams.items() if stream.is_closed]:
             stream = self._streams.pop(key)
             if stream.number is not None:
-                await self.sink.close_stream(stream.number)
+                await self._of_sink(partial(_close, stream.number))
 
     def _is_shut(self) -> bool:
         return self._valve is not None and self._valve.is_shut
@@ -393,6 +393,11 @@ class Route:
                 self._sources.pauseProducing()
             else:
                 self._sources.resumeProducing()
+
+
+def _close(number: int, sink: Any) -> Awaitable[None]:
+    closing: Awaitable[None] = sink.close_stream(number)
+    return closing
 
 
 def _never() -> bool:

@@ -260,15 +260,25 @@ class RouteTests(SynchronousTestCase):
         self.script.finish()
         self.assertEqual(self.script.received("c_2"), self.script.sent("c_2"))
 
-    def test_the_sink_is_lost_while_a_stream_is_announced(self):
+    def test_the_sink_is_lost_while_it_is_asked(self):
         async def lose(*args):
             self.route.leave()
             raise RelayLost("gone")
 
-        self.patch(self.route.sink, "add_stream", lose)
-        self.route.hold()
-        self.script.add("c_2")
-        self.assertNotIn("c_2", [path.name for path in self.script.parts[0].rglob("*")])
+        for name, ask in (
+            ("begin", lambda: self.route.begin()),
+            ("add_stream", lambda: self.route.add_stream("ust/uid/0", "c_2")),
+            ("publish", lambda: self.route.publish()),
+            ("close_stream", lambda: self.route.close_stream(self.script.numbers["c_0"])),
+        ):
+            self.patch(self.route.sink, name, lose)
+            self.script.do(ask())
+            self.assertIsNone(self.route.sink)
+            self.script.switch()
+        self.assertEqual(
+            sorted(path.name for path in self.script.parts[-1].rglob("*") if path.is_file()),
+            ["c_1", "c_2", "metadata"],
+        )
 
     def test_at_the_end_nothing_is_taken(self):
         self.route.hold()
