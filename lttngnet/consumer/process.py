@@ -25,12 +25,12 @@ from lttngnet.consumer.datagrams import DatagramPath, Terms
 from lttngnet.consumer.directory import DirectorySink
 from lttngnet.consumer.outgoing import Outgoing
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
+from lttngnet.consumer.urgency import hurry
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
 from lttngnet.wire import amp
 
 URGENT = ("kernel", "userspace")  # kinds of sources whose buffers overflow if they are read late
-NICENESS = -10  # of a process that has one of them
 
 REPORT_INTERVAL = 1.0  # seconds between two reports of the counters
 
@@ -140,7 +140,7 @@ class Consumer(amp.Channel):
         """See `amp.AddSource`."""
         self._carrier.add_source(kind, config)
         if kind in URGENT:
-            self._take_precedence()
+            self.log.info("{how}", how=hurry().capitalize())
 
     @amp.answers(amp.AskSource)
     async def ask_source(
@@ -208,15 +208,6 @@ class Consumer(amp.Channel):
         last = Deferred.fromCoroutine(self._carrier.finish())
         last.addErrback(lambda failure: self.log.warn("{why}", why=failure.getErrorMessage()))
         last.addBoth(lambda _: self._stop())
-
-    def _take_precedence(self) -> None:
-        """Run before what is traced: where that has every CPU busy, its buffers overflow else."""
-        try:
-            os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-        except PermissionError:
-            self.log.info("Not permitted to run at niceness {niceness}", niceness=NICENESS)
-        else:
-            self.log.info("Running at niceness {niceness}", niceness=NICENESS)
 
     def _report(self) -> None:
         """Tell the counters if they changed: should this process be killed, they are known."""
