@@ -255,8 +255,8 @@ class FullTests(SoakTestCase):
         self.assertEqual(second.packet(1), wire.OK.pack() * 2)
         again = Producer(daemon, "again")
         self.assertEqual(again.packet(0), wire.OK.pack() * 2)
-        entries = (daemon.seen_output / second.path / PATH / "index/chan_0.idx").read_bytes()
-        self.assertEqual(len(list(read_index(entries))), 2)
+        index_file = daemon.seen_output / second.path / PATH / "index/chan_0.idx"
+        wait_until(lambda: len(list(read_index(index_file.read_bytes()))) == 2, "both packets")
         for producer in (first, second, again):
             producer.close()
         self.says_no_defect(daemon)
@@ -267,6 +267,7 @@ class FullTests(SoakTestCase):
         producer = Producer(daemon, "first")
         for number in range(5):
             producer.packet(number)
+        self.has_entries(daemon, producer, 5)
         producer.data.send(packet(producer.streams[0], 5, b"z" * 100)[:80])
         daemon.kill()
         producer.close()

@@ -235,8 +235,7 @@ class CrowdTests(WaitTestCase):
         (stream,) = producer.streams
         for number in range(packets):
             producer.data.send(packet(stream, number, bytes(1 << 20), 0))
-        while not self.has_arrived(producer, packets << 20):
-            time.sleep(0.01)
+        wait_until(lambda: self.has_arrived(producer, packets << 20), "the packets")
         ask = producer.control.ask
         ask(command(Command.CREATE_TRACE_CHUNK, wire.CreateTraceChunk(1, CREATED).pack()), 4)
         rotate = wire.RotateStreams(1, ((producer.metadata, 0), (stream, 0)))
