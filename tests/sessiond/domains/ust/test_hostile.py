@@ -83,8 +83,9 @@ class HostileTests(TestCase):
             while not application.is_gone and answers < len(orders):
                 self.reactor.clock.advance(ALMOST)
                 if not application.is_gone:
+                    asked = application._exchange._current
                     answers += await deferToThread(lambda: bool(slow.answer()))
-                    await until(lambda: self.reactor.clock.getDelayedCalls(), "it is asked again")
+                    await until(lambda: application._exchange._current is not asked, "the answer is heard")
         await starting
         self.assertLess(answers, 3)
         self.assertEqual(list(self.applications), [other])
