@@ -85,7 +85,9 @@ class HostileTests(TestCase):
                 if not application.is_gone:
                     asked = application._exchange._current
                     answers += await deferToThread(lambda: bool(slow.answer()))
-                    await until(lambda old=asked: application._exchange._current is not old, "the answer is heard")
+                    await until(
+                        lambda old=asked: application._exchange._current is not old, "the answer is heard"
+                    )
         await starting
         self.assertLess(answers, 3)
         self.assertEqual(list(self.applications), [other])
