@@ -17,7 +17,6 @@ The library is loaded by ctypes. It has no need of Python: a C compiler is all t
 
 import ctypes
 import os
-import select
 from collections.abc import Callable
 from pathlib import Path
 from struct import Struct
@@ -420,8 +419,7 @@ class CompiledPlane(Plane):
 
     def _begin(self) -> None:
         assert self._epoll is not None
-        poller = getattr(self._reactor, "_poller", None)  # there is no public name for it
-        others = poller.fileno() if isinstance(poller, select.epoll) else NOBODY
+        others = NOBODY if self._others is None else self._others.fileno()
         look = round(self._look * 1e6)
         self._pointer = self._library.plane_new(self._epoll.fileno(), others, look)
         if self._pointer is None:

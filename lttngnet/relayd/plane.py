@@ -31,7 +31,7 @@ from lttngnet.relayd.turns import ROUND, IConnection, Rounds
 from lttngnet.wire.codec import Buffer
 from lttngnet.wire.relay import DataHeader
 
-READ = 1 << 18  # bytes that one read may bring …
+READ = 1 << 20  # bytes that one read may bring …
 LEAST_READ = 1 << 16  # … where there are many connections
 HELD = 1 << 25  # bytes: what all connections together may bring in one read each, from the least on
 COPIED = 1 << 13  # bytes: where one read brought no more, they are copied rather than the buffer given away
@@ -42,6 +42,7 @@ VAIN_LOOKS = 4  # one after the other, until it is looked less often …
 RARELY = 32  # … once in so many times
 
 EVENTS = 256  # that are taken at once
+OTHERS = 8  # likewise, of the reactor's
 
 
 class Reader(Protocol):
@@ -266,6 +267,8 @@ class Plane:
         self._unsent: set[Loan] = set()  # that have gathered something
         self._loans: dict[int, Loan] = {}  # that are read from now
         self._epoll: select.epoll | None = None
+        poller = getattr(reactor, "_poller", None)  # there is no public name for it
+        self._others = poller if isinstance(poller, select.epoll) else None
         self._buffer = _buffer()
         self._look = LOOK if (len(os.sched_getaffinity(0)) > 1 if looks is None else looks) else 0.0
         self._in_vain = 0  # looks, one after the other
@@ -369,7 +372,10 @@ class Plane:
             if not events and self._is_worth_a_look():
                 events = self._wait_a_little(poll)
             if not events:
-                return
+                if not self._sleep():
+                    return
+                end = seconds() + ROUND
+                continue
             for number, _ in events:
                 loan = self._loans.get(number)
                 if loan is not None:
@@ -388,6 +394,15 @@ class Plane:
             is_free = False
         if not is_free:  # what was read is the reader's for a while
             self._buffer = _buffer()
+
+    def _sleep(self) -> bool:
+        """Sleep in the reactor's stead; return whether there is nothing but for us to do then."""
+        if self._others is None:
+            return False
+        timeout = self._reactor.timeout()
+        number = self.fileno()
+        found = self._others.poll(-1 if timeout is None else timeout, OTHERS)
+        return bool(found) and all(each == number for each, _ in found)
 
     def _is_worth_a_look(self) -> bool:
         if self._in_vain < VAIN_LOOKS:
