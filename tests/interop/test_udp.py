@@ -22,6 +22,7 @@ from lttngnet.ctf.tsdl import preamble
 from lttngnet.sessiond.link import establish
 from lttngnet.uri import parse_pair
 from lttngnet.wire.relay import CreateSession
+from tests.interop import test_archives, test_snapshots
 from tests.interop.genuine import Namespace, missing
 from tests.interop.lossy import LossyNetwork
 from tests.interop.ours import Stage, program, text_of
@@ -336,3 +337,33 @@ class NamespaceTests(SynchronousTestCase):
         numbers = self.record(20, "")
         self.assertEqual(numbers, sorted(set(numbers)))
         self.assertLessEqual(set(numbers), set(range(3000)))
+
+
+class UdpMixin:
+    """A session of ours that writes to our relay daemon, data over UDP."""
+
+    query = ""
+
+    def start_relayd(self, *options):
+        where = ("--data-udp-port", "udp://127.0.0.1:5343")
+        self.relayd = self.space.start_our_relayd(self.traces, options=(*where, *options))
+
+    def output(self, name):
+        return parse_pair(f"tcp://127.0.0.1/{name}", f"udp://127.0.0.1{self.query}", "/")
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class ArchiveTests(
+    UdpMixin, test_archives.WhereverMixin, test_archives.AtRelayMixin, test_archives.RelayCase
+):
+    """Rotation and clear are as they are over TCP."""
+
+    def start_relayd(self):
+        super().start_relayd(*self.options)
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class RepeatedSnapshotTests(UdpMixin, test_snapshots.WhereverMixin, test_snapshots.RelayCase):
+    """Snapshots are as they are over TCP; what is lost would be repeated."""
+
+    query = "?reliable=1"
