@@ -235,11 +235,15 @@ class Chunks:
     Args:
         pool: of open files.
         rounds: gives the turns in which chunks are deleted.
+
+    Attributes:
+        rotating: the parts of sessions that are between two chunks, each with its session.
     """
 
     log = Logger()
 
     def __init__(self, pool: Pool, rounds: Rounds) -> None:
+        self.rotating: dict[object, Tracing] = {}
         self._pool = pool
         self._rounds = rounds
         self._deleting: Counter[tuple[Tracing, int]] = Counter()

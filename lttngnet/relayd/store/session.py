@@ -187,11 +187,6 @@ class Session:
         """Whether its control connection is gone."""
         return self._has_ended
 
-    @property
-    def is_rotating(self) -> bool:
-        """Whether its streams are between two trace chunks."""
-        return self._closing is not None
-
     def stream(self, handle: int) -> Stream:
         """Return an open stream of this session. Raises Refusal."""
         try:
@@ -283,6 +278,7 @@ class Session:
             folder = self._folder_of_next(override)
             chunk = self._chunks.make(tracing, wanted.chunk, wanted.created, override, folder)
         self._closing, self._chunk = self._chunk, chunk.acquire()
+        self._tell_of_rotation()
         self.has_written = True
         if self.journal is not None:
             for number in list(self.journal.kept.chunks):
@@ -424,6 +420,7 @@ class Session:
         """Be a session that was found, and wait for its peer. Raises OSError."""
         self.journal, self.has_written = journal, True
         self._closing, self._chunk, self._has_rotated = chunks
+        self._tell_of_rotation()
         for chunk in (self._closing, self._chunk):
             if chunk is not None:
                 chunk.acquire()
@@ -579,9 +576,16 @@ class Session:
         if not stream.is_closed:  # meanwhile
             self._quietly(stream.close)
 
+    def _tell_of_rotation(self) -> None:
+        if self._closing is None:
+            self._chunks.rotating.pop(self, None)
+        else:
+            self._chunks.rotating[self] = self.facts.tracing
+
     def _release_chunk(self, chunk: Chunk) -> None:
         if chunk is self._closing:
             self._closing = None
+            self._tell_of_rotation()
         else:
             self._chunk = None
         chunk.release()

@@ -224,7 +224,7 @@ class Store:
 
     def is_rotating(self, tracing: Tracing) -> bool:
         """Tell whether a part of a session is between two trace chunks."""
-        return any(s.is_rotating and s.facts.tracing == tracing for s in self.sessions.values())
+        return bool(self._chunks.rotating) and tracing in self._chunks.rotating.values()
 
     def close(self) -> None:
         """End all sessions now: what was received is on disk, and every file is closed.
