@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lttngnet.cli.options import as_json, examples, output_argument, output_pair, session_option, uri_options
+from lttngnet.cli.options import (
+    as_json,
+    examples,
+    output_argument,
+    output_pair,
+    policy_options,
+    session_option,
+    uri_options,
+)
 from lttngnet.cli.terminal import Terminal, pass_terminal
 from lttngnet.uri import Output
 
@@ -32,6 +40,7 @@ def _ignored_domains(command: click.decorators.FC) -> click.decorators.FC:
 @session_option
 @uri_options
 @click.option("-e", "--enable", "enable", is_flag=True, help="Enable the consumer after -U, -C or -D too.")
+@policy_options
 @_ignored_domains
 @as_json
 @pass_terminal
@@ -43,6 +52,9 @@ def enable_consumer(
     control: str | None,
     data: str | None,
     enable: bool,
+    on_loss: str | None,
+    spool_size: int | None,
+    spool_drop: str | None,
     as_json: bool,
 ) -> None:
     """Set where the trace goes, and enable the consumer.
@@ -65,6 +77,8 @@ def enable_consumer(
     async def conversation(daemon: "Daemon") -> tuple[str, str]:
         session = daemon.handle(name)
         template = path = ""
+        if on_loss or spool_size or spool_drop:
+            await session.set_policy(on_loss, spool_size, spool_drop)
         for output, lines in settings:
             template = await session.set_consumer_uri(output)
             warnings.extend(daemon.warnings)

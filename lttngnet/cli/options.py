@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lttngnet.cli.amounts import SIZE
 from lttngnet.uri import Output, parse_argument, parse_pair
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,6 +54,27 @@ _DOMAINS = {
     "jul": ("-j", "Java programs with LTTng's java.util.logging agent."),
     "log4j": ("-l", "Java programs with LTTng's log4j agent."),
 }
+
+
+def policy_options(command: Command) -> Command:
+    """Give a verb what is done when the relay daemon is gone: `on_loss`, `spool_size`, `spool_drop`."""
+    for option in (
+        click.option(
+            "--spool-drop",
+            type=click.Choice(["oldest", "newest"]),
+            help="What gives way when no more can be held (oldest).",
+        ),
+        click.option("--spool-size", type=SIZE, metavar="SIZE", help="How much is held at most (256M)."),
+        click.option(
+            "--on-relay-loss",
+            "on_loss",
+            type=click.Choice(["local", "hold", "stop"]),
+            help="When the relay daemon is gone: go on in a local folder, hold what is recorded until it is "
+            "back, or stop (the default).",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def uri_options(command: Command) -> Command:

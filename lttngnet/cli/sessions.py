@@ -14,6 +14,7 @@ from lttngnet.cli.options import (
     examples,
     output_argument,
     output_pair,
+    policy_options,
     session_argument,
     session_option,
     uri_options,
@@ -61,6 +62,7 @@ class Create(click.Command):
     help="For live viewers: send what is recorded this often (1s). Without an output: to this machine.",
 )
 @click.option("--snapshot", is_flag=True, help="For snapshots: nothing is sent until one is recorded.")
+@policy_options
 @as_json
 @pass_terminal
 def create(
@@ -73,6 +75,9 @@ def create(
     no_consumer: bool,
     live: int | None,
     snapshot: bool,
+    on_loss: str | None,
+    spool_size: int | None,
+    spool_drop: str | None,
     as_json: bool,
 ) -> None:
     """Create a tracing session, and make it the current one.
@@ -90,6 +95,8 @@ def create(
 
     async def conversation(daemon: "Daemon") -> "Facts":
         session = await daemon.create(name or "", output, no_consumer, live or 0, snapshot)
+        if on_loss or spool_size or spool_drop:
+            await session.set_policy(on_loss, spool_size, spool_drop)
         return await session.describe()
 
     facts = terminal.ask(conversation)

@@ -1,6 +1,7 @@
 """What the daemon tells of a session (`lttngnet.wire.amp.Describe`), in words."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from lttngnet.cli import listing
@@ -53,7 +54,8 @@ def details(facts: Facts) -> Iterator[str]:
     """Yield the lines on one session."""
     yield f"Tracing session {headline(facts)}"
     if facts["path"]:
-        where = ", below the relay daemon's output folder" if facts["network"] else ""
+        is_there = facts["network"] and not facts.get("connection", {}).get("fallback")
+        where = ", below the relay daemon's output folder" if is_there else ""
         yield f"    Trace: {facts['path']}{where}"
     if facts["live"]:
         yield f"    Live: sent every {facts['live']} us"
@@ -68,11 +70,27 @@ def details(facts: Facts) -> Iterator[str]:
         yield f"    Kept, to be handed on later: {size(facts['facts']['spooled'])}"
     if facts["facts"]["dropped"]:
         yield f"    Lost packets: {facts['facts']['dropped']}"
+    yield from _connection(facts)
     if facts["problem"]:
         yield f"    Problem: {facts['problem']}"
     for domain in facts["domains"]:
         yield ""
         yield from listing.domain(domain)
+
+
+def _connection(facts: Facts) -> Iterator[str]:
+    """Yield the lines on how the relay daemon is reached, where something is to be said."""
+    connection = facts.get("connection")
+    if not connection or facts["consumer"] is None or not facts["network"]:
+        return
+    if connection["fallback"]:
+        yield f"    The relay daemon is gone: {connection['away']}; the trace goes on in that local folder"
+    elif connection["away"]:
+        yield f"    The relay daemon is away: {connection['away']}; what is recorded is held"
+    elif connection["since"]:
+        times = connection["reconnects"]
+        again = f", come back to {plural(times, 'time')}" if times else ""
+        yield f"    Connected since {datetime.fromtimestamp(connection['since']):%Y-%m-%d %H:%M:%S}{again}"
 
 
 def _rotation(facts: Facts) -> str:

@@ -53,6 +53,25 @@ class Session:
         self._daemon.warnings += [each for each in answer["warnings"] if each not in output.warnings]
         return str(answer["output"])
 
+    async def set_policy(
+        self, on_loss: str | None = None, spool_size: int | None = None, spool_drop: str | None = None
+    ) -> None:
+        """Say what becomes of the trace when the relay daemon goes away; None leaves it as it is.
+
+        It counts for the relay daemon that the consumer is enabled for next.
+
+        Args:
+            on_loss: ``stop`` tracing; ``hold`` what is recorded until the relay daemon is back; ``local``:
+                go on in a local folder.
+            spool_size: bytes that are held at most.
+            spool_drop: which packets give way then, the ``oldest`` or the ``newest``.
+
+        Raises:
+            CommandError: a value cannot be (INVALID).
+        """
+        policy = {"on_loss": on_loss, "spool_size": spool_size, "spool_drop": spool_drop}
+        await self._ask(wire.SetPolicy, policy=policy)
+
     async def enable_consumer(self) -> str:
         """Establish the network session, or open the local folder, and have a consumer ready for it (RFC).
 

@@ -104,6 +104,11 @@ class Carrier:
             self.route.hold()
             self._is_holding = True
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether the sink is being changed for another."""
+        return self._is_changing
+
     def _changed(self) -> None:
         """Go on after a change of the sink, or give up if there is none that could be used."""
         self._is_changing = False

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from lttngnet.consumer.control import ControlClient
+from lttngnet.consumer.lasting import LastingControl
 from lttngnet.errors import Code, RelayRefused
 from lttngnet.wire.relay import (
     ChunkClosed,
@@ -44,7 +45,11 @@ class Chunks:
     """
 
     def __init__(
-        self, control: ControlClient, seconds: Callable[[], float], first: int = 0, name: str = ""
+        self,
+        control: ControlClient | LastingControl,
+        seconds: Callable[[], float],
+        first: int = 0,
+        name: str = "",
     ) -> None:
         self.current: int | None = None
         self._control = control

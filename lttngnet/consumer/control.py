@@ -37,6 +37,20 @@ def how_it_ended(which: str, reason: Failure) -> str:
     return f"the {which} connection was lost: {reason.getErrorMessage()}"
 
 
+async def demand(
+    ask: Callable[[Number, bytes, type[Kind]], Deferred[Kind]],
+    number: Number,
+    payload: bytes,
+    kind: type[Kind],
+) -> Kind:
+    """Ask, and insist on success; see `ControlClient.demand`."""
+    answer = await ask(number, payload, kind)
+    code = getattr(answer, "code", Code.OK)
+    if code != Code.OK:
+        raise RelayRefused(number.name, code)
+    return answer
+
+
 class ControlClient(Protocol):
     """Asks a relay daemon. Questions may be sent without waiting: it answers in their order.
 
@@ -64,13 +78,19 @@ class ControlClient(Protocol):
         self._sending: IDelayedCall | None = None  # … then
         self._sent = float("-inf")  # when questions that may wait were
 
-    def tell(self, number: Number, payload: bytes = b"") -> None:
-        """Send a command that has no answer."""
+    def tell(self, number: Number, payload: bytes = b"", circuit_id: int = 0) -> None:
+        """Send a command that has no answer; of a session that is kept, numbered."""
         if self._over is None:
-            self._send(command(number, payload))
+            self._send(command(number, payload, circuit_id))
 
     def ask(
-        self, number: Number, payload: bytes, kind: type[Kind], *, may_wait: bool = False
+        self,
+        number: Number,
+        payload: bytes,
+        kind: type[Kind],
+        *,
+        may_wait: bool = False,
+        circuit_id: int = 0,
     ) -> Deferred[Kind]:
         """Send a question; the Deferred fires with its answer, or fails with `RelayLost`.
 
@@ -79,6 +99,7 @@ class ControlClient(Protocol):
             payload: that goes with it.
             kind: of the answer.
             may_wait: it may be sent together with others, a little later. The order stays.
+            circuit_id: its number, where the session is kept and it has one.
         """
         answer: Deferred[Answer] = Deferred()
         if self._over is not None:
@@ -86,7 +107,7 @@ class ControlClient(Protocol):
         else:
             self._answers.expect(kind)  # type: ignore[arg-type]  # a TypeVar bound to a union is no union
             self._asked.append((number, answer))
-            self._send(command(number, payload), may_wait)
+            self._send(command(number, payload, circuit_id), may_wait)
             if self._patience is None:
                 self._patience = self._clock.callLater(self.timeout, self._out_of_patience)
         return answer  # type: ignore[return-value]
@@ -98,11 +119,7 @@ class ControlClient(Protocol):
             RelayLost: the connection is over.
             RelayRefused: the answer's code is not OK.
         """
-        answer = await self.ask(number, payload, kind)
-        code = getattr(answer, "code", Code.OK)
-        if code != Code.OK:
-            raise RelayRefused(number.name, code)
-        return answer
+        return await demand(self.ask, number, payload, kind)
 
     def dataReceived(self, data: bytes) -> None:
         """Hand every whole answer to whoever asked."""

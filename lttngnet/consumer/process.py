@@ -23,10 +23,12 @@ from lttngnet.consumer.carrier import Carrier
 from lttngnet.consumer.control import ControlClient
 from lttngnet.consumer.datagrams import DatagramPath, Terms
 from lttngnet.consumer.directory import DirectorySink
+from lttngnet.consumer.losing import Losing
 from lttngnet.consumer.outgoing import Outgoing
+from lttngnet.consumer.policy import Policy
 from lttngnet.consumer.relay import DataPath, RelaySession, RelaySink
 from lttngnet.consumer.urgency import hurry
-from lttngnet.errors import Code, CommandError
+from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.log import Logger
 from lttngnet.wire import amp
 
@@ -46,6 +48,37 @@ def adopt(reactor: IReactorSocket, descriptor: int, protocol: Protocol) -> None:
         reactor.adoptStreamConnection(connection.fileno(), connection.family, factory)
 
 
+IDLE, INTERVAL, PROBES = 5, 2, 3
+"""Seconds of silence, seconds between two probes, and probes, until a silent peer is taken for gone."""
+
+UNACKNOWLEDGED = 10_000
+"""Milliseconds that what we send may remain unacknowledged."""
+
+
+def notice_loss(connection: socket.socket) -> None:
+    """Have it noticed in seconds when the peer, or the way to it, is gone without a word."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, IDLE),
+        (socket.TCP_KEEPINTVL, INTERVAL),
+        (socket.TCP_KEEPCNT, PROBES),
+        (socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def reconnect(reactor: Any, sink: RelaySink, control: int, data: int) -> tuple[ControlClient, DataPath]:
+    """Make connections of two sockets, on which the session of a sink was resumed."""
+    client, path = ControlClient(reactor, ANSWER_TIMEOUT, sink.lose), DataPath(sink.lose)
+    door = socket.socket(fileno=data)
+    notice_loss(door)
+    with socket.socket(fileno=os.dup(control)) as same:
+        notice_loss(same)
+    adopt(reactor, control, client)
+    Outgoing(door, path, reactor)
+    return client, path
+
+
 def connect(reactor: Any, sink: RelaySink, control: int, data: int, producer: IPushProducer | None) -> None:
     """Let a sink have its connections, whose sockets are its own from now on.
 
@@ -56,6 +89,9 @@ def connect(reactor: Any, sink: RelaySink, control: int, data: int, producer: IP
         data: descriptor of the one for data, TCP or UDP.
         producer: is paused while the relay daemon is slow.
     """
+    if sink.session.datagrams is None and sink.session.is_windowed:
+        sink.connect(*reconnect(reactor, sink, control, data), producer)
+        return
     client = ControlClient(reactor, ANSWER_TIMEOUT, sink.lose)
     adopt(reactor, control, client)
     door = socket.socket(fileno=data)
@@ -83,6 +119,7 @@ class Consumer(amp.Channel):
         self._reactor = reactor
         self._seconds = seconds
         self._carrier = Carrier(make_source, reactor, self._lost)
+        self._losing = Losing(self._carrier, self._tell, self._give_up)
         self._finished = False
         self._reported: dict[str, int] = {}
         self._reports = LoopingCall(self._report)
@@ -98,11 +135,33 @@ class Consumer(amp.Channel):
         """See `amp.AdoptRelay`."""
         clock: IReactorTime = self._reactor
         valve = self._carrier.route.valve()
+        policy = Policy(**relay.pop("policy", {}))
         sink = RelaySink(
-            clock, RelaySession(**relay), self._seconds, lambda why: self._carrier.lose(sink, why)
+            clock,
+            RelaySession(**relay),
+            self._seconds,
+            lambda why: self._sink_lost(sink, why),
+            lambda why: self._sink_away(sink, why),
         )
         connect(self._reactor, sink, control, data, valve)
-        return {"problem": await self._carrier.use(sink, valve, live=sink.session.live / 1e6)}
+        self._losing.forsake()
+        problem = await self._carrier.use(sink, valve, live=sink.session.live / 1e6)
+        self._losing.set(policy)
+        self._losing.back()
+        return {"problem": problem}
+
+    @amp.answers(amp.Resume)
+    async def resume(self, control: int, data: int, session: int, commands: int) -> None:
+        """See `amp.Resume`."""
+        sink = self._carrier.route.sink
+        if not isinstance(sink, RelaySink) or not sink.is_away:
+            amp.close_all([control, data])
+            raise CommandError(Code.INVALID, "there is no session to go on with")
+        try:
+            await sink.resume(*reconnect(self._reactor, sink, control, data), session, commands)
+        except (RelayLost, RelayRefused) as failure:
+            raise CommandError(Code.RELAYD_CONNECT_FAIL, str(failure)) from None
+        self._losing.back()
 
     @amp.answers(amp.UseDirectory)
     async def use_directory(self, path: str) -> dict[str, Any]:
@@ -113,7 +172,10 @@ class Consumer(amp.Channel):
             raise CommandError(Code.CREATE_DIR_FAIL, str(problem)) from None
         except OSError as problem:
             raise CommandError(Code.CREATE_DIR_FAIL, f"cannot make the trace's folder: {problem}") from None
-        return {"problem": await self._carrier.use(sink)}
+        self._losing.forsake()
+        left = await self._carrier.use(sink)
+        self._losing.back()
+        return {"problem": left}
 
     @amp.answers(amp.SnapshotToRelay)
     async def snapshot_to_relay(self, control: int, data: int, relay: dict[str, Any], max_size: int) -> None:
@@ -217,6 +279,26 @@ class Consumer(amp.Channel):
             self.callRemote(amp.Progress, facts=facts).addErrback(
                 lambda failure: failure.trap(ConnectionClosed)
             )
+
+    def _sink_lost(self, sink: Any, reason: str) -> None:
+        is_present = sink is self._carrier.route.sink and not self._carrier.is_changing
+        if is_present and not self._finished and self._losing.lost(sink, reason):
+            return
+        self._carrier.lose(sink, reason)
+
+    def _sink_away(self, sink: RelaySink, reason: str) -> None:
+        if sink is self._carrier.route.sink and not self._finished:
+            self._losing.away(sink, reason)
+        else:
+            sink.abandon()
+
+    def _tell(self, command: type[amp.Command], **facts: Any) -> None:
+        told = self.callRemote(command, **facts)
+        told.addErrback(lambda failure: failure.trap(ConnectionClosed))
+
+    def _give_up(self, reason: str) -> None:
+        self._carrier.close()
+        self._lost(reason)
 
     def _lost(self, reason: str) -> None:
         self.log.warn("{reason}", reason=reason)

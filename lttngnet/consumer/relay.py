@@ -15,7 +15,9 @@ from lttngnet.consumer import chunks
 from lttngnet.consumer.chunks import Chunks
 from lttngnet.consumer.control import ControlClient, how_it_ended
 from lttngnet.consumer.datagrams import DatagramPath
+from lttngnet.consumer.lasting import LastingControl
 from lttngnet.consumer.outgoing import Lent, Outgoing
+from lttngnet.consumer.window import Brake, Window
 from lttngnet.ctf.packet import UNLIMITED, Limit, Packet, Silence
 from lttngnet.errors import Code, CommandError, RelayLost, RelayRefused
 from lttngnet.interfaces import IPacketSink
@@ -34,8 +36,10 @@ from lttngnet.wire.relay import (
     StreamPosition,
     StreamQuery,
 )
+from lttngnet.wire.relay.extension import Extension, Progress, Written
 
 METADATA = "metadata"  # the name that makes a stream one
+SOON = 0.02  # seconds between two questions what is written, while the window is half full
 POLL = 0.2  # seconds between two questions whether all has arrived
 PIECE = 1 << 20  # bytes of metadata to a command
 SIGNATURE = b"/* CTF 1.8 */\n"  # how plain metadata begins
@@ -59,6 +63,9 @@ class RelaySession:
         clears: whether the relay daemon deletes what was recorded when it is asked to.
         snapshot: name of the one that the session is for, if it is for one. Snapshots have no indexes.
         chunk: number of the first chunk.
+        identity: under which the relay daemon keeps the session, if it does; else empty.
+        commands: number of the last numbered command that was carried out, where the session is resumed.
+        is_windowed: whether packets are kept until the relay daemon has written them.
         datagrams: what was agreed on where data goes over UDP: the fields of
             `lttngnet.consumer.datagrams.Terms`.
     """
@@ -72,6 +79,9 @@ class RelaySession:
     snapshot: str = ""
     chunk: int = 0
     datagrams: dict[str, Any] | None = None
+    identity: str = ""
+    is_windowed: bool = False
+    commands: int = 0
 
 
 @dataclass
@@ -158,6 +168,22 @@ class DataPath(Protocol):
         self.transport.unregisterProducer()  # type: ignore[attr-defined]
 
 
+def index_of(handle: int, number: int, packet: Packet) -> SendIndex:
+    """Return what is told of a packet, by its stream's handle and its number on the network."""
+    return SendIndex(
+        handle,
+        number,
+        packet.packet_size,
+        packet.content_size,
+        packet.timestamp_begin,
+        packet.timestamp_end,
+        packet.events_discarded,
+        packet.stream_class,
+        packet.stream_instance,
+        packet.sequence,
+    )
+
+
 @implementer(IPacketSink)
 class RelaySink:
     """Sends the streams of one session. `connect` it first.
@@ -166,7 +192,7 @@ class RelaySink:
     waits for all of them, and until the relay daemon has said that every packet is there.
     """
 
-    control: ControlClient
+    control: ControlClient | LastingControl
     data: DataPath | DatagramPath
 
     def __init__(
@@ -175,8 +201,13 @@ class RelaySink:
         session: RelaySession,
         seconds: Callable[[], float],
         on_lost: Callable[[str], None],
+        on_away: Callable[[str], None] | None = None,
     ) -> None:
         self.session = session
+        self.window = Window(self._ask_written) if session.is_windowed else None
+        self._brake: Brake | None = None
+        self._is_away = False
+        self._on_away = on_away
         self._clock = clock
         self._seconds = seconds
         self._on_lost = on_lost
@@ -195,9 +226,12 @@ class RelaySink:
         control.minor = self.session.minor
         control.on_lost = self.lose
         data.on_lost = self.lose
-        self.control, self.data = control, data
-        self.chunks = Chunks(control, self._seconds, self.session.chunk, self.session.snapshot)
-        if producer is not None:
+        self.control, self.data = LastingControl(control) if self.is_kept else control, data
+        self.chunks = Chunks(self.control, self._seconds, self.session.chunk, self.session.snapshot)
+        if producer is not None and self.window is not None:
+            self._brake = Brake(producer)
+            data.register(self._brake)
+        elif producer is not None:
             data.register(producer)
 
     @property
@@ -205,14 +239,111 @@ class RelaySink:
         """See `IPacketSink`."""
         return self._lost or ""
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it waits for other connections, see `resume`."""
+        return self._is_away
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the relay daemon keeps the session when a connection is lost."""
+        return bool(self.session.identity)
+
+    async def resume(self, control: ControlClient, data: DataPath, session: int, commands: int) -> None:
+        """Go on over other connections: send again what is not written.
+
+        Args:
+            control: on which the session was resumed.
+            data: for packets.
+            session: the relay daemon's number for it from now on.
+            commands: number of the last numbered command that it has carried out.
+
+        Raises:
+            RelayLost: these connections are lost as well.
+        """
+        assert isinstance(self.control, LastingControl) and self.window is not None
+        self.session.session = session
+        control.minor = self.session.minor
+        control.on_lost = data.on_lost = self.lose
+        self.data, self._is_away = data, False
+        if self._brake is not None:
+            self._brake.release()
+            data.register(self._brake)
+        self.control.resume(control, commands)
+        there = {each.stream: each for each in await self._written()}
+        for copy in self.window:
+            progress = there[copy.handle]  # what is closed there is confirmed
+            header = DataHeader(0, copy.handle, copy.number, len(copy.packet.content), copy.packet.padding)
+            if copy.number >= progress.packets:
+                self.data.send(header.pack(), copy.packet.content)
+            if copy.number >= progress.indexes:
+                self._send_index(index_of(copy.handle, copy.number, copy.packet))
+        if self._brake is not None:
+            self._brake.fill(self.window.is_full)
+        self.window.ask_if_due()
+
+    async def _written(self) -> tuple[Progress, ...]:
+        """Ask what is written, and forget that."""
+        assert isinstance(self.control, LastingControl) and self.window is not None
+        written = await self.control.demand(Extension.WRITTEN, b"", Written)
+        self.control.confirm(written.commands)
+        self.window.confirm({each.stream: min(each.packets, each.indexes) for each in written.streams})
+        return written.streams
+
+    def _ask_written(self) -> None:
+        asking = Deferred.fromCoroutine(self._ask_until_there_is_room())
+        asking.addErrback(lambda lost: lost.trap(RelayLost, RelayRefused))
+
+    async def _ask_until_there_is_room(self) -> None:
+        window = self.window
+        assert window is not None
+        try:
+            while True:
+                if self._brake is not None:
+                    self._brake.fill(window.is_full)
+                before = window.size
+                self.control.hurry()
+                if self.is_kept:
+                    await self._written()
+                else:
+                    await self._ask_pending(window)
+                if self._brake is not None:
+                    self._brake.fill(window.is_full)
+                if window.size * 2 < window.limit:
+                    return
+                if window.size == before:
+                    await deferLater(self._clock, SOON)
+        finally:
+            window.forget_question()
+
+    async def _ask_pending(self, window: Window) -> None:
+        """Ask a relay daemon that knows nothing else whether the packets of each stream are there."""
+        last = {copy.handle: copy.number for copy in window}
+        known = {stream.handle for stream in self._streams.values()}
+        first: dict[int, int] = {}
+        for copy in window:
+            first.setdefault(copy.handle, copy.number)
+        for handle, number in last.items():
+            if handle not in known:
+                del first[handle]  # it is closed
+                continue
+            position = StreamPosition(handle, number).pack()
+            if not (await self._ask(Command.DATA_PENDING, position, Status)).code:
+                first[handle] = number + 1
+        window.confirm(first)
+
     def abandon(self) -> None:
         """Give up, without a word to anybody."""
         self._on_lost = lambda why: None
+        self._on_away = None
         self.lose("it was given up")
 
     def lose(self, why: str) -> None:
-        """Give up: nothing can be delivered any more."""
+        """Give up: nothing can be delivered any more, unless the relay daemon keeps the session."""
         if self._lost is not None:
+            return
+        if self.is_kept and self._on_away is not None:
+            self._leave(why)
             return
         self._lost = why
         self.data.abandon()
@@ -221,6 +352,22 @@ class RelaySink:
             waiting, self._all_answered = self._all_answered, None
             waiting.errback(RelayLost(why))
         self._on_lost(why)
+
+    def _leave(self, why: str) -> None:
+        """Wait for other connections."""
+        if self._is_away:
+            return
+        assert isinstance(self.control, LastingControl) and self._on_away is not None
+        self._is_away = True
+        if self._brake is not None:
+            self._brake.pauseProducing()
+        self.data.abandon()
+        self.control.interrupt(why)
+        self._unanswered = 0
+        if self._all_answered is not None:
+            waiting, self._all_answered = self._all_answered, None
+            waiting.errback(RelayLost(why))
+        self._on_away(why)
 
     async def begin(self) -> None:
         """See `IPacketSink`; opens a trace chunk where there is none."""
@@ -274,29 +421,23 @@ class RelaySink:
             return
         known = self._streams[stream]
         assert known.handle is not None  # sources are paused while there is no chunk
-        header = DataHeader(0, known.handle, known.sent, len(packet.content), packet.padding)
-        self.data.send(header.pack(), packet.content)
-        index = SendIndex(
-            known.handle,
-            known.sent,
-            packet.packet_size,
-            packet.content_size,
-            packet.timestamp_begin,
-            packet.timestamp_end,
-            packet.events_discarded,
-            packet.stream_class,
-            packet.stream_instance,
-            packet.sequence,
-        )
+        number = known.sent
         known.sent += 1
         known.sequence = packet.sequence + 1
         known.ended = packet.timestamp_end
-        self._send_index(index)
+        if self.window is not None:
+            self.window.add(stream, known.handle, number, packet)
+        if not self._is_away:
+            header = DataHeader(0, known.handle, number, len(packet.content), packet.padding)
+            self.data.send(header.pack(), packet.content)
+            self._send_index(index_of(known.handle, number, packet))
 
     def beacon(self, silence: Silence) -> None:
         """See `IPacketSink`: an index without a packet, which a relay daemon knows since 2.4."""
         known = self._streams.get(silence.stream)
-        if known is None or known.handle is None or self._lost is not None or silence.until <= known.ended:
+        if known is None or known.handle is None or self._lost is not None or self._is_away:
+            return
+        if silence.until <= known.ended:
             return
         last = max(known.sent - 1, 0)
         self._send_index(SendIndex(known.handle, last, 0, 0, 0, silence.until, 0, silence.stream_class, 0, 0))
@@ -362,8 +503,8 @@ class RelaySink:
         Raises:
             RelayLost: the connection ended before all had arrived.
         """
-        if self._lost is not None:
-            raise RelayLost(self._lost)
+        if self._lost is not None or self._is_away:
+            raise RelayLost(self._lost or "the relay daemon is away, and what was recorded is held")
         if self._unanswered:
             self.control.hurry()
             self._all_answered = Deferred()
@@ -388,6 +529,8 @@ class RelaySink:
             while await self.chunks.exists(last):
                 await deferLater(self._clock, POLL)
         await self._close_all()
+        if self.is_kept:
+            await self.control.demand(Extension.FORGET_SESSION, b"", Status)
         self._is_finished = True
         self.data.close()
         self.control.close()

@@ -5,7 +5,7 @@ other, or none for a while.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, groupby
@@ -159,6 +159,11 @@ class Route:
             stream.number = None
         self._adjust()
         return before
+
+    def keep_first(self, packets: Iterable[tuple[int, Packet]]) -> None:
+        """Keep packets that the present sink was given before, each with that one's number of its stream."""
+        keys = {stream.number: key for key, stream in self._streams.items()}
+        self.spool.put_first((keys[number], packet) for number, packet in packets if number in keys)
 
     def drop(self) -> None:
         """Let packets go, and count them: readers of the trace see a gap in their numbers."""

@@ -14,6 +14,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from lttngnet.consumer.policy import Policy
 from lttngnet.consumer.process import adopt
 from lttngnet.errors import Code, CommandError
 from lttngnet.interfaces import ICourier
@@ -69,6 +70,20 @@ class Peer(amp.Channel):
         self.given: dict[int, list[int]] = {}  # by the number of a question that is being asked
         self.counted = dict(NOTHING)
         self._on_lost = on_lost
+        self.on_away: Callable[[str, bool], None] | None = None
+        self.on_moved: Callable[[str, str], None] | None = None
+
+    @amp.answers(amp.SinkAway)
+    async def sink_away(self, reason: str, resumes: bool) -> None:
+        """See `amp.SinkAway`."""
+        if self.on_away is not None:
+            self.on_away(reason, resumes)
+
+    @amp.answers(amp.SinkMoved)
+    async def sink_moved(self, reason: str, path: str) -> None:
+        """See `amp.SinkMoved`."""
+        if self.on_moved is not None:
+            self.on_moved(reason, path)
 
     @amp.answers(amp.GiveBack)
     async def give_back(self, number: int, descriptors: list[int]) -> None:
@@ -120,14 +135,36 @@ class ConsumerProcess:
         self.pid: int = spawned.pid
         adopt(reactor, ours.detach(), self._peer)
 
-    async def connect(self, link: Established) -> str:
+    def when_away(self, away: Callable[[str, bool], None], moved: Callable[[str, str], None]) -> None:
+        """Have it told when the relay daemon goes away, unless the process gives up.
+
+        Args:
+            away: what is recorded is held; called with the reason, and whether the session can be resumed.
+            moved: the trace goes on in a local folder; called with the reason, and the folder.
+        """
+        self._peer.on_away, self._peer.on_moved = away, moved
+
+    async def resume(self, link: Established) -> None:
+        """Pass on the sockets of a link on which its session was resumed; see `connect`."""
+        session = link.session
+        try:
+            sockets = {"control": link.control, "data": link.data}
+            await self._ask(amp.Resume, **sockets, session=session.session, commands=session.commands)
+        finally:
+            link.close()
+
+    async def connect(self, link: Established, policy: Policy | None = None) -> str:
         """Pass on the sockets of a link, which it uses from now on; ours are closed whatever happens.
+
+        Args:
+            link: to the relay daemon.
+            policy: for when that goes away.
 
         Returns:
             What did not arrive where packets went before, in a sentence, or empty.
         """
         try:
-            relay = dict(vars(link.session))
+            relay = dict(vars(link.session)) | ({} if policy is None else {"policy": dict(vars(policy))})
             answer = await self._ask(amp.AdoptRelay, control=link.control, data=link.data, relay=relay)
         finally:
             link.close()
@@ -219,6 +256,7 @@ class ConsumerProcess:
     def dismiss(self) -> None:
         """Hang up: the process delivers what it has and ends."""
         self._on_lost = None
+        self._peer.on_away = self._peer.on_moved = None
         if self._peer.transport is not None:
             self._peer.transport.loseConnection()
 

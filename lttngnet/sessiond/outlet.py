@@ -3,15 +3,22 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_bytes
 from typing import Any
 from uuid import UUID
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
+from lttngnet.consumer.policy import Policy
 from lttngnet.errors import Code, CommandError
+from lttngnet.log import Logger
 from lttngnet.sessiond.consumers import NOTHING, ConsumerProcess
+from lttngnet.sessiond.control import LastingSession, NotResumed
 from lttngnet.sessiond.link import Established
+from lttngnet.sessiond.reconnecting import reconnect
 from lttngnet.sessiond.recording import Maker
 from lttngnet.uri import Output
 from lttngnet.wire.relay import CreateSession
@@ -50,7 +57,14 @@ class Outlet:
         consumer: the present one, or None.
         facts: its counters, or those of the last one, as they were told last.
         live: microseconds between two times that what was recorded is sent; 0: when there is enough.
+        policy: for when the relay daemon goes away; in force from the next `open` or `switch` on.
+        since: seconds since the epoch: when the present connection was made, or the folder.
+        reconnects: how often the relay daemon was come back to.
+        away: why it is away, empty if it is not.
+        fallback: the local folder that the trace goes to since the relay daemon went away; else empty.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -74,6 +88,13 @@ class Outlet:
         self._created = created
         self._surroundings = surroundings
         self._on_lost = on_lost
+        self.policy = Policy()
+        self.since = 0.0
+        self.reconnects = 0
+        self.away = self.fallback = ""
+        self._lasting: LastingSession | None = None
+        self._resumes = False
+        self._returning: Deferred[None] | None = None
         self._opened = 0  # seconds since the epoch: the creation time of the last relay session
         self._base_paths: Counter[str] = Counter()  # how often each was asked for
 
@@ -109,11 +130,11 @@ class Outlet:
         self.facts = dict(NOTHING)
         try:
             if link is not None:
-                await self.consumer.connect(link)
-                self.path = link.session.path
+                await self._connect(self.consumer, link)
             elif self.template.path is not None and not self._is_for_snapshots:
                 await self.consumer.use_directory(self.template.path)
                 self.path = self.template.path
+                self._is_there()
         except BaseException:
             self.drop()
             raise
@@ -131,12 +152,90 @@ class Outlet:
         assert self.consumer is not None
         if self.template.is_network:
             link = await self._surroundings.establish(self.template, self._relay_session())
-            path, problem = link.session.path, await self.consumer.connect(link)
+            self._return_no_more()
+            problem = await self._connect(self.consumer, link)
         else:
             assert self.template.path is not None
-            path, problem = self.template.path, await self.consumer.use_directory(self.template.path)
-        self.path, self.present = path, self.template
+            self._return_no_more()
+            problem = await self.consumer.use_directory(self.template.path)
+            self.path = self.template.path
+            self._is_there()
+        self.present = self.template
         return problem
+
+    async def _connect(self, consumer: ConsumerProcess, link: Established) -> str:
+        """Let the consumer process use a link; see `ConsumerProcess.connect`."""
+        lasts = self.policy.on_loss != "stop"
+        if lasts:
+            consumer.when_away(self._gone, self._moved)
+        path = link.session.path
+        problem = await (consumer.connect(link, self.policy) if lasts else consumer.connect(link))
+        self.path = path
+        self._is_there()
+        return problem
+
+    # ------------------------------------------------------------ a relay daemon that goes away
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """What users may want to know of it: see `lttngnet.wire.amp.Describe`."""
+        return {
+            "since": self.since,
+            "reconnects": self.reconnects,
+            "away": self.away,
+            "fallback": self.fallback,
+            "on_loss": self.policy.on_loss,
+        }
+
+    def _is_there(self) -> None:
+        self.since = self._surroundings.seconds()
+        self.away = self.fallback = ""
+
+    def _gone(self, why: str, resumes: bool) -> None:
+        """Come back to the relay daemon, as often as it takes."""
+        self.log.warn("Session {session}: {why}; what is recorded is held", session=self._name, why=why)
+        self._return_no_more()
+        self.away, self._resumes = why, resumes
+        self._returning = Deferred.fromCoroutine(self._return())
+        self._returning.addErrback(self._not_returned)
+
+    def _moved(self, why: str, path: str) -> None:
+        self.log.warn(
+            "Session {session}: {why}; the trace goes on in {path}", session=self._name, why=why, path=path
+        )
+        self._is_there()
+        self.away, self.fallback, self.path = why, path, path
+
+    async def _return(self) -> None:
+        await reconnect(self._surroundings.clock, self._attempt)
+        self.reconnects += 1
+        self._returning = None
+        self.log.info("Session {session}: the relay daemon is back", session=self._name)
+
+    async def _attempt(self) -> None:
+        consumer = self.consumer
+        if consumer is None:
+            return
+        if self._resumes and self._lasting is not None:
+            try:
+                wanted = replace(self._lasting, resumes=True)
+                await consumer.resume(await self._surroundings.establish(self.present, wanted))
+            except NotResumed:
+                self._resumes = False  # the next attempt makes another session
+                raise
+            self._is_there()
+            return
+        link = await self._surroundings.establish(self.present, self._relay_session())
+        await self._connect(consumer, link)
+
+    def _return_no_more(self) -> None:
+        returning, self._returning = self._returning, None
+        if returning is not None:
+            returning.cancel()
+
+    def _not_returned(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.failure("The relay daemon is not come back to", failure)
 
     async def close(self) -> None:
         """Close the trace of the consumer, if there is one, and let its process end.
@@ -144,6 +243,7 @@ class Outlet:
         Raises:
             CommandError: not everything could be delivered.
         """
+        self._return_no_more()
         self._leaving, self.consumer = self.consumer, None
         if self._leaving is not None:
             self.path = ""
@@ -154,6 +254,7 @@ class Outlet:
 
     def drop(self) -> None:
         """Have nothing to do with the consumer any more: it is lost."""
+        self._return_no_more()
         if self.consumer is not None:
             self.facts = self.consumer.counted
             self.consumer.dismiss()
@@ -180,7 +281,7 @@ class Outlet:
         self._base_paths[base_path] += 1
         if base_path and (times := self._base_paths[base_path]) > 1:
             base_path = f"{base_path}-{times}"
-        return CreateSession(
+        wanted = CreateSession(
             self._name,
             self._surroundings.hostname,
             base_path,
@@ -190,3 +291,10 @@ class Outlet:
             session=self._number,
             created=self._opened,
         )
+        self._lasting = None
+        if self.policy.on_loss == "stop" or self._is_for_snapshots:
+            return wanted
+        if self.policy.on_loss != "hold":
+            return LastingSession(**vars(wanted))
+        self._lasting = LastingSession(**vars(wanted), identity=token_bytes(16), secret=token_bytes(32))
+        return self._lasting

@@ -74,6 +74,12 @@ class ClientChannel(amp.Channel):
         template = await self._sessions.get(session).set_consumer_uri(wanted)
         return {"output": str(template), "warnings": list(template.warnings)}
 
+    @amp.answers(amp.SetPolicy)
+    async def set_policy(self, session: str, policy: dict[str, Any]) -> None:
+        """See `amp.SetPolicy`."""
+        folder = str(self._sessions.folder / f"{session}-local")
+        await self._sessions.get(session).set_policy(policy or {}, folder)
+
     @amp.answers(amp.EnableConsumer)
     async def enable_consumer(self, session: str) -> dict[str, Any]:
         """See `amp.EnableConsumer`."""

@@ -1,12 +1,13 @@
 """A tracing session: what may be asked of it, what is done then, and in which order."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from automat import NoTransition
 from twisted.internet.defer import Deferred, DeferredLock
 
+from lttngnet.consumer.policy import changed
 from lttngnet.errors import Code, CommandError
 from lttngnet.log import Logger
 from lttngnet.sessiond.archives import Archives
@@ -123,6 +124,19 @@ class Session:
             await outlet.close()
         outlet.template = template
         return template
+
+    @in_turn
+    async def set_policy(self, wanted: Mapping[str, Any], folder: str) -> None:
+        """Say what becomes of the trace when the relay daemon goes away, from the next consumer on.
+
+        Args:
+            wanted: fields of a `Policy`; what is not there stays as it is.
+            folder: where the trace goes on, if it is to go on locally.
+
+        Raises:
+            CommandError: a value cannot be.
+        """
+        self._outlet.policy = changed(self._outlet.policy, wanted, folder)
 
     @in_turn
     async def enable_consumer(self) -> tuple[str, str]:
@@ -479,6 +493,7 @@ class Session:
             "consumer": None if outlet.consumer is None else outlet.consumer.pid,
             "domains": self._recording.describe(channels),
             "facts": facts,
+            "connection": outlet.connection,
         }
 
     def _ask(self, step: Callable[[], None]) -> None:

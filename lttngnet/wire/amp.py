@@ -442,6 +442,8 @@ class Describe(Command):
       ``rotated``: how often it did so, or was told to;
     * ``network``: whether that is over the network; ``path``: where the trace lies: relative to the relay
       daemon's output folder, or a local folder; empty before the consumer was enabled;
+    * ``connection``: ``since`` (seconds since the epoch), ``reconnects``, ``away`` (why the relay daemon is,
+      or empty), ``fallback`` (the local folder that the trace went on in, or empty), ``on_loss``;
     * ``problem``: one sentence on what went wrong, or empty; ``consumer``: process id, or None;
     * ``domains``: ``[{"name": …, "channels": [{"name": …, "events": [{"name": …, …}], "facts": {…}}]}]``,
       with what each domain tells besides (`lttngnet.interfaces.IDomain.describe`); ``facts`` as below, of
@@ -587,6 +589,47 @@ class Progress(Command):
     """Counters, as `Facts` answers them, told about once a second while they change."""
 
     arguments = [(b"facts", Json())]
+
+
+class Resume(Command):
+    """Go on with the session of the relay daemon over two other sockets, on which it was resumed.
+
+    ``session`` is the relay daemon's number for it from now on, ``commands`` that of the last numbered
+    command that it has carried out.
+    """
+
+    arguments = [
+        (b"control", amp.Descriptor()),
+        (b"data", amp.Descriptor()),
+        (b"session", amp.Integer()),
+        (b"commands", amp.Integer()),
+    ]
+
+
+class SinkAway(Command):
+    """The relay daemon is away, and what is recorded is held.
+
+    With ``resumes`` it keeps the session: that is gone on with by `Resume`. Else another relay session is to
+    be made, see `AdoptRelay`.
+    """
+
+    arguments = [(b"reason", amp.Unicode()), (b"resumes", amp.Boolean())]
+
+
+class SinkMoved(Command):
+    """The relay daemon is gone, and the trace goes on in a local folder."""
+
+    arguments = [(b"reason", amp.Unicode()), (b"path", amp.Unicode())]
+
+
+class SetPolicy(Command):
+    """What becomes of the trace when the relay daemon goes away, from the next time on that it is enabled.
+
+    ``policy`` has ``on_loss``, ``spool_size`` and ``spool_drop`` as `lttngnet.consumer.policy.Policy`; what
+    it has not stays as it was.
+    """
+
+    arguments = [(b"session", amp.Unicode()), (b"policy", Json())]
 
 
 class SinkLost(Command):

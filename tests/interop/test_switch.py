@@ -26,8 +26,8 @@ class SwitchCase(Case):
         super().setUp()
         self.parts = []
         ours, theirs = self.folder / "ours", self.folder / "theirs"
-        self.space.start_our_relayd(ours, OURS, OURS + 1, OURS + 2)
-        self.space.start_genuine_relayd(theirs, GENUINE, GENUINE + 1, GENUINE + 2)
+        self.ours = self.space.start_our_relayd(ours, OURS, OURS + 1, OURS + 2)
+        self.theirs = self.space.start_genuine_relayd(theirs, GENUINE, GENUINE + 1, GENUINE + 2)
         self.outputs = {
             "theirs": (f"net://127.0.0.1:{GENUINE}:{GENUINE + 1}", theirs),
             "folder": ("", self.traces),
