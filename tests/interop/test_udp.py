@@ -1,6 +1,7 @@
 """Data over UDP where networks lose, double and delay: what is written is whole, what is lost counted."""
 
 import re
+import socket
 import struct
 import sys
 import time
@@ -22,7 +23,7 @@ from lttngnet.ctf.tsdl import preamble
 from lttngnet.sessiond.link import establish
 from lttngnet.uri import parse_pair
 from lttngnet.wire.relay import CreateSession
-from tests.interop import test_archives, test_snapshots
+from tests.interop import test_archives, test_our_live, test_snapshots
 from tests.interop.genuine import Namespace, missing
 from tests.interop.lossy import LossyNetwork
 from tests.interop.ours import Stage, program, text_of
@@ -108,10 +109,14 @@ class Packets:
 
 class PathCase(TestCase):
     timeout = PATIENCE
+    host = "://127.0.0.1"
 
     def setUp(self):
         self.stage = Stage(self.mktemp())
         self.addCleanup(self.stage.close)
+        self.start_relayd()
+
+    def start_relayd(self):
         self.stage.relayd("--data-udp-port", "udp://127.0.0.1:0")
 
     def network(self, **how):
@@ -121,8 +126,9 @@ class PathCase(TestCase):
 
     async def send(self, sizes, port, query=""):
         """Send packets of so many events each; return which are in which."""
-        control = f"tcp://127.0.0.1:{self.stage.ports['control']}"
-        output = parse_pair(control, f"udp://127.0.0.1:{port}{query}", "/")
+        tcp, udp = (scheme + self.host for scheme in ("tcp", "udp"))
+        control = f"{tcp}:{self.stage.ports['control']}"
+        output = parse_pair(control, f"{udp}:{port}{query}", "/")
         wanted = CreateSession("walk", "vm", sessiond=uuid4(), created=int(time.time()))
         self.link = await establish(reactor, output, wanted, 20.0)
         lost = []
@@ -199,6 +205,32 @@ class LossTests(PathCase):
         port = self.stage.ports["datagrams"]
         events = await self.send([6000] * 200, port)
         self.assertGreater(self.link.session.datagrams["largest"], 1 << 14)
+        self.assertEqual(await self.check(events), 0)
+
+
+class Ipv6Tests(PathCase):
+    host = "6://[::1]"
+
+    def start_relayd(self):
+        with socket.socket(socket.AF_INET6) as probe:
+            try:
+                probe.bind(("::1", 0))
+            except OSError as problem:
+                raise SkipTest(f"no IPv6 here: {problem}") from None
+        self.stage.relayd("-C", "tcp6://[::1]:0", "--data-udp-port", "udp6://[::1]:0")
+
+    async def test_all_arrives(self):
+        events = await self.send(sizes(30), self.stage.ports["datagrams"], "?reliable=1")
+        self.assertEqual(await self.check(events), 0)
+
+    async def test_a_name(self):
+        """Who is called so is asked in another thread, and has an address of that family."""
+        self.host = "6://ip6-localhost"
+        try:
+            socket.getaddrinfo("ip6-localhost", 1, socket.AF_INET6)
+        except OSError:
+            raise SkipTest("no name has that address here") from None
+        events = await self.send(sizes(30), self.stage.ports["datagrams"])
         self.assertEqual(await self.check(events), 0)
 
 
@@ -367,3 +399,11 @@ class RepeatedSnapshotTests(UdpMixin, test_snapshots.WhereverMixin, test_snapsho
     """Snapshots are as they are over TCP; what is lost would be repeated."""
 
     query = "?reliable=1"
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class LiveTests(UdpMixin, test_our_live.ApplicationsMixin, test_our_live.LiveCase):
+    """Live viewers see what they see over TCP, as soon."""
+
+    async def live_session(self):
+        return await (await self.client()).create("s1", self.output(""), live=int(test_our_live.PERIOD * 1e6))

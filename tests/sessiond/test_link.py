@@ -290,6 +290,18 @@ class EstablishTests(EstablishTestCase):
         self.assertIn("refused CREATE_SESSION: FATAL (25)", str(self.failure()))
 
 
+class Pool:
+    """Threads that are no others."""
+
+    def callInThreadWithCallback(self, told, act, *of):
+        try:
+            answer = act(*of)
+        except Exception:
+            told(False, Failure())
+        else:
+            told(True, answer)
+
+
 class DatagramTests(EstablishTestCase):
     """The same over UDP: what answers there is a socket of the test's."""
 
@@ -304,6 +316,8 @@ class DatagramTests(EstablishTestCase):
 
     def begin(self, host="127.0.0.1", query=""):
         self.reactor = MemoryReactorClock()
+        self.reactor.getThreadPool = Pool
+        self.reactor.callFromThread = lambda act, *of: act(*of)
         port = self.peer.getsockname()[1]
         output = parse_pair("tcp://127.0.0.1", f"udp://{host}:{port}{query}", "/")
         self.result = Deferred.fromCoroutine(establish(self.reactor, output, WANTED, 5.0))
@@ -426,3 +440,28 @@ class DatagramTests(EstablishTestCase):
         self.control.connectionLost(Failure(error.ConnectionDone()))
         self.assertIn("closed the control connection", str(self.failure()))
         self.assertEqual((self.reactor.getReaders(), self.reactor.getDelayedCalls()), ([], []))
+
+    def test_a_name(self):
+        """It is asked for in another thread, in its family."""
+        asked = []
+
+        def found(*of):
+            asked.append(of)
+            return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", self.peer.getsockname())]
+
+        self.patch(socket, "getaddrinfo", found)
+        self.begin(host="relay.example")
+        self.open()
+        port = self.peer.getsockname()[1]
+        self.assertEqual(asked, [("relay.example", port, socket.AF_INET, socket.SOCK_DGRAM)])
+        self.acknowledge(*self.greeted())
+        self.assertEqual(self.successResultOf(self.result).session.datagrams["connection"], 77)
+
+    def test_an_unknown_name(self):
+        def unknown(*of):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        self.patch(socket, "getaddrinfo", unknown)
+        self.begin(host="relay.example")
+        self.open()
+        self.assertIn("the data path to udp://relay.example:", str(self.failure()))
