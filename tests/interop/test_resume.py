@@ -3,15 +3,20 @@
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 from unittest import skipIf
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
 from tests.interop.genuine import child_of
-from tests.interop.test_switch import OURS, SwitchCase
+from tests.interop.test_switch import GENUINE, OURS, SwitchCase
 from tests.interop.test_ust import UNAVAILABLE
 from tests.waiting import until
 
 TIMES = 10
+PROXY = 8342  # control port of what may break
 MEMORY = 64 << 10  # KiB that a process may grow
 
 
@@ -74,35 +79,125 @@ class ResumeCase(SwitchCase):
         os.kill(child_of(relay), signal.SIGKILL)
         relay.wait()
 
-    async def check(self):
-        """End it all; see that all events are there, each once, in one trace."""
+    async def check(self, root="", may_repeat=False):
+        """End it all; see that all events are there, each once."""
         for before, after in zip(self.before, await self.memories(), strict=True):
             self.assertLess(after, before + MEMORY)
         emitted, facts = await self.end()
-        (part,) = self.parts
-        numbers, _ = self.read(part)
-        self.assertEqual(len(numbers), len(set(numbers)))
-        self.assertEqual(len(numbers), emitted - facts["discarded"])
+        numbers = [number for part in self.parts for number in self.read(f"{root}{part}")[0]]
+        if not may_repeat:
+            self.assertEqual(len(numbers), len(set(numbers)))
+        self.assertEqual(len(set(numbers)), emitted - facts["discarded"])
         self.assertEqual((facts["lost"], facts["dropped"], facts["spooled"]), (0, 0, 0))
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
-class ResumeTests(ResumeCase):
-    def setUp(self):
-        super().setUp()
-        self.relay = None
+class OursTests(ResumeCase):
+    """Our relay daemon keeps the session: there is one trace."""
 
-    async def restart(self, control=OURS):
-        folder = self.outputs["ours"][1]
-        self.relay = self.space.start_our_relayd(folder, control, control + 1, control + 2)
+    def start_again(self):
+        return self.space.start_our_relayd(self.outputs["ours"][1], OURS, OURS + 1, OURS + 2)
 
     async def test_killed_and_started_again_ten_times(self):
         await self.hold()
-        self.relay = self.ours
+        relay = self.ours
         for time in range(1, TIMES + 1):
-            self.kill(self.relay)
+            self.kill(relay)
             await self.until_away()
-            await self.restart()
+            relay = self.start_again()
             await self.until_connected(time)
             await self.until_delivered()
         await self.check()
+
+    async def test_ended_and_started_again(self):
+        await self.hold()
+        self.space.terminate(self.ours)
+        await self.until_away()
+        await self.until_more("spooled")
+        self.start_again()
+        await self.until_connected(1)
+        await self.until_delivered()
+        await self.check()
+
+    async def test_the_network_is_down_for_a_while(self):
+        """Too short for anybody to miss the other."""
+        await self.hold()
+        for seconds in (1, 5):
+            self.space.run("ip", "link", "set", "lo", "down")
+            await deferLater(reactor, seconds)
+            self.space.run("ip", "link", "set", "lo", "up")
+            await self.until_delivered()
+        await self.check()
+
+    async def test_reset_in_the_middle_of_a_packet(self):
+        program = Path(__file__).parent / "programs" / "lossy_proxy.py"
+        ports = (PROXY, OURS, PROXY + 1, OURS + 1)
+        proxy = self.space.converse(sys.executable, program, *ports)
+        self.addCleanup(proxy.stdout.close)
+        self.addCleanup(proxy.stdin.close)
+        self.assertEqual(proxy.stdout.readline(), "ready\n")
+        self.outputs["ours"] = (f"net://127.0.0.1:{PROXY}:{PROXY + 1}", self.outputs["ours"][1])
+        await self.hold()
+        for time in range(1, TIMES + 1):
+            proxy.stdin.write("reset\n")
+            proxy.stdin.flush()
+            self.assertEqual(proxy.stdout.readline(), "reset\n")
+            await self.until_connected(time)
+            await self.until_delivered()
+        await self.check()
+
+    async def test_its_disk_is_full_for_a_while(self):
+        folder = self.outputs["ours"][1]
+        self.space.terminate(self.ours)
+        folder.mkdir(exist_ok=True)
+        self.space.run("mount", "-t", "tmpfs", "-o", "size=96m", "none", folder)
+        self.start_again()
+        await self.hold()
+        root = f"/proc/{self.space.first_process}/root"
+        full = Path(f"{root}{folder}/full")
+        with full.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+        await self.until_away()
+        await self.until_more("spooled")
+        await deferLater(reactor, 5)
+        full.unlink()
+        await self.until_connected(1)
+        await self.until_delivered()
+        await self.check(root)
+
+
+@skipIf(UNAVAILABLE, UNAVAILABLE)
+class OthersTests(ResumeCase):
+    """There is another trace; what was not confirmed before may be in both."""
+
+    async def test_a_genuine_relay_daemon_ended_and_started_again(self):
+        await self.hold("theirs")
+        self.space.terminate(self.theirs)
+        await self.until_away()
+        await self.until_more("spooled")
+        folder = self.outputs["theirs"][1]
+        self.space.start_genuine_relayd(folder, GENUINE, GENUINE + 1, GENUINE + 2)
+        await self.until_connected(1)
+        self.parts.append(folder / (await self.session.describe())["path"])
+        await self.until_delivered()
+        await self.check(may_repeat=True)
+
+    async def test_on_in_a_local_folder(self):
+        await self.hold("ours", on_loss="local")
+        self.space.terminate(self.ours)
+
+        async def is_local():
+            return (await self.session_connection())["fallback"]
+
+        self.parts.append(Path(await until(is_local, "the trace to go on in a local folder")))
+        await self.until_delivered()
+        self.assertEqual((await self.session.describe())["path"], str(self.parts[-1]))
+        await self.check(may_repeat=True)
+
+    async def test_no_more_than_so_much_is_held(self):
+        await self.hold("ours", spool_size=1 << 20, spool_drop="newest")
+        self.kill(self.ours)
+        await self.until_away()
+        await self.until_more("dropped")
+        self.assertLessEqual(await self.count("spooled"), 1 << 20)
