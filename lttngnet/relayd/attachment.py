@@ -15,6 +15,7 @@ from lttngnet.wire import viewer as wire
 from lttngnet.wire.viewer import Flags, Seek, StreamRecord, StreamsHead, StreamsStatus
 
 UNTOLD_LIMIT = 4096  # streams that a viewer was not told of, and above which those that closed are forgotten
+FLAGS = (Flags.NONE, Flags.NEW_STREAMS), (Flags.NEW_METADATA, Flags.NEW_METADATA | Flags.NEW_STREAMS)
 RECORDS = 16  # streams in a piece of an answer: 68 KiB
 
 
@@ -50,7 +51,7 @@ class Attachment:
     @property
     def has_new_streams(self) -> bool:
         """Whether there are streams that the viewer may be told of."""
-        return any(position.stream.trace.is_described for position in self._untold)
+        return bool(self._untold) and any(position.stream.trace.is_described for position in self._untold)
 
     def attached(self, status: int) -> Iterator[bytes]:
         """Answer who attaches: with no streams while the session rotates, they are new ones later."""
@@ -94,9 +95,7 @@ class Attachment:
         """Return what the viewer should ask for before it reads more of that trace."""
         metadata = None if trace.metadata is None else self.told.get(trace.metadata)
         is_due = isinstance(metadata, MetadataPosition) and metadata.is_due
-        return (Flags.NEW_METADATA if is_due else Flags.NONE) | (
-            Flags.NEW_STREAMS if self.has_new_streams else Flags.NONE
-        )
+        return FLAGS[is_due][self.has_new_streams]
 
     def forget(self, position: Position | MetadataPosition) -> None:
         """The viewer is done with a stream."""

@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lttngnet.ctf.index import IndexEntry
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.store.trail import TraceFile
 from lttngnet.wire.viewer import Seek
 
 FEW = 1 << 16  # bytes
+AHEAD = 64  # entries that are read together, if there are so many
+NOTHING = memoryview(b"")
 SendFile = Callable[[int, int, int], int]  # descriptor, offset, length: how many bytes of it were sent
 FARTHEST = 1 << 62  # bytes into a file, where no file system goes
 
@@ -139,7 +140,7 @@ class Position:
         seek: where to begin.
     """
 
-    __slots__ = ("_data", "_entry", "_file", "_index", "stream")
+    __slots__ = ("_ahead", "_data", "_entry", "_file", "_index", "stream")
 
     def __init__(self, stream: Stream, seek: Seek) -> None:
         self.stream = stream
@@ -148,6 +149,7 @@ class Position:
         self._entry = self._file.entries if seek is Seek.LAST else 0
         self._data: Reader | None = None
         self._index: Reader | None = None
+        self._ahead = NOTHING  # entries that were read together with the last one
 
     def has_unsent(self) -> bool:
         """Go to the file that the next entry is in; tell whether there is one.
@@ -172,16 +174,20 @@ class Position:
         """Whether the viewer has all that will ever come."""
         return self.stream.is_closed and not self.has_unsent()
 
-    def take(self) -> IndexEntry:
-        """Return the entry that `has_unsent` tells of, and go behind it. Raises OSError."""
+    def take(self) -> bytes:
+        """Return the entry that `has_unsent` tells of, as its bytes, and go behind it. Raises OSError."""
         file = self._file
-        if self._index is None:
-            self._index = Reader(file.chunk.open(file.index_path))
-        if self._data is None:
-            self._data = Reader(file.chunk.open(file.path))
-        entry = file.entry_of(self._index.read(*file.place_of(self._entry)))
+        size = file.entry_size
+        if not self._ahead:
+            if self._index is None:
+                self._index = Reader(file.chunk.open(file.index_path))
+            if self._data is None:
+                self._data = Reader(file.chunk.open(file.path))
+            count = min(file.entries - self._entry, AHEAD)
+            self._ahead = memoryview(self._index.read(file.place_of(self._entry), count * size))
+        entry, self._ahead = self._ahead[:size], self._ahead[size:]
         self._entry += 1
-        return entry
+        return bytes(entry)
 
     def packet(self, offset: int, length: int) -> bytes | Extent | None:
         """Return bytes of the file that the last entry was about, read if they are few.
@@ -202,6 +208,7 @@ class Position:
             if reader is not None:
                 reader.close()
         self._data = self._index = None
+        self._ahead = NOTHING
 
     def _go(self, file: TraceFile) -> None:
         self.close()

@@ -21,6 +21,7 @@ from lttngnet.wire.viewer import (
     IndexStatus,
     MetadataHead,
     MetadataStatus,
+    NextEntry,
     NextIndex,
     PacketHead,
     PacketStatus,
@@ -106,7 +107,7 @@ class Viewing:
             return iter([StreamsHead(StreamsStatus.ERROR).pack()])
         return attachment.new_streams()
 
-    def next_index(self, question: wire.GetNextIndex) -> NextIndex:
+    def next_index(self, question: wire.GetNextIndex) -> NextIndex | NextEntry:
         """Tell of the next packet of a stream."""
         attachment, position = self._find(question.stream)
         if attachment is None or position is None:
@@ -172,14 +173,13 @@ class Viewing:
                 return attachment, attachment.told[stream]
         return None, None
 
-    def _take(self, position: Position, flags: Flags) -> NextIndex:
+    def _take(self, position: Position, flags: Flags) -> NextIndex | NextEntry:
         try:
-            entry = position.take()
+            return NextEntry(position.take(), flags)
         except OSError as problem:
             self._complain(position, problem)
             out_of_files = problem.errno in (EMFILE, ENFILE)
             return index(IndexStatus.RETRY if out_of_files else IndexStatus.ERROR, flags)
-        return NextIndex(*entry[:7], IndexStatus.OK, flags)
 
     def _complain(self, position: Position | MetadataPosition, problem: OSError) -> None:
         self.log.error(

@@ -7,7 +7,8 @@ does not. An answer has no header.
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Annotated, Self
+from struct import Struct
+from typing import Annotated, NamedTuple, Self
 
 from lttngnet.wire.codec import U32, U64, Buffer, Message, decode, encode
 
@@ -246,6 +247,21 @@ class NextIndex(Message):
     flags: U32
 
 
+class NextEntry(NamedTuple):
+    """A `NextIndex` of status OK, made of an entry of an index file, which begins with the same bytes."""
+
+    entry: bytes
+    flags: int
+
+    def pack(self) -> bytes:
+        """Return the bytes of the answer."""
+        return self.entry[:_ENTRY_SIZE] + _ENTRY_END.pack(IndexStatus.OK, self.flags)
+
+
+_ENTRY_END = Struct(">II")
+_ENTRY_SIZE = NextIndex.layout.size - _ENTRY_END.size
+
+
 class PacketHead(Message):
     """Answer to GET_PACKET; the bytes follow."""
 
@@ -298,7 +314,7 @@ class StreamList:
         return cls(head.status, tuple(StreamRecord.unpack(data[start:]) for start in starts))
 
 
-Answer = Connect | Status | NextIndex | PacketHead | MetadataHead | StreamsHead
+Answer = Connect | Status | NextIndex | NextEntry | PacketHead | MetadataHead | StreamsHead
 
 
 def clip(text: str, width: int) -> str:

@@ -7,7 +7,7 @@ files of the present trace chunk; who is still in an older one finds the way fro
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from lttngnet.ctf.index import ENTRY_10, ENTRY_11, HEADER, IndexEntry
+from lttngnet.ctf.index import ENTRY_10, ENTRY_11, HEADER
 from lttngnet.relayd.store.chunk import Chunk
 
 FILES_KEPT = 1024  # of a stream in a live session; without a limit memory would grow with the trace
@@ -72,13 +72,14 @@ class TraceFile:
         """Whether what was not read of it will not be read."""
         return self.is_gone or self.chunk.is_cleared
 
-    def place_of(self, entry: int) -> tuple[int, int]:
-        """Return where an entry lies in the index: offset and size."""
-        return HEADER.size + entry * self._entry.size, self._entry.size
+    @property
+    def entry_size(self) -> int:
+        """Bytes of an entry of the index; it begins with what viewers are told of a packet."""
+        return self._entry.size
 
-    def entry_of(self, data: bytes) -> IndexEntry:
-        """Return the entry that these bytes of the index are."""
-        return IndexEntry(*self._entry.unpack(data))
+    def place_of(self, entry: int) -> int:
+        """Return where an entry lies in the index."""
+        return HEADER.size + entry * self._entry.size
 
 
 class Trail:
