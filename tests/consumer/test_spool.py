@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.consumer import spool
 from lttngnet.consumer.spool import Spool
 from lttngnet.ctf.packet import Packet
+from tests.descriptors import open_files
 
 HEAD = 68  # bytes of a packet that are not its content
 
@@ -34,11 +35,6 @@ STEPS = st.lists(
 def small(sequence, content=b"x" * 32):
     """Return a packet that takes 100 bytes."""
     return Packet(content, 0, 8 * len(content), 0, 0, 0, 0, 0, sequence)
-
-
-def open_files():
-    """Return how many files are open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def rest(kept):

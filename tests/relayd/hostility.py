@@ -7,7 +7,8 @@ from lttngnet.relayd.data import DataFactory
 from lttngnet.relayd.live import ViewerFactory
 from lttngnet.relayd.peers import NO_LIMIT, Peers
 from lttngnet.relayd.store.store import Store
-from tests.relayd.replaying import HastyClock, Relay, open_files
+from tests.descriptors import open_files
+from tests.relayd.replaying import HastyClock, Relay
 
 
 class WatchedRelay(Relay):
@@ -22,7 +23,7 @@ class WatchedRelay(Relay):
         self.control = ControlFactory(self.store, self.clock, self.peers)
         self.data = DataFactory(self.store, self.peers)
         self.live = ViewerFactory(self.store, self.peers)
-        self._before = open_files()
+        self._before = open_files(tidy=False)
 
     def settle(self):
         """Let all turns be taken that are due."""
@@ -36,7 +37,7 @@ class WatchedRelay(Relay):
             "chunks": self.store._chunks._chunks,
             "deleted chunks": self.store._chunks._deleting,
             "files": len(self.store._pool),
-            "descriptors": max(0, open_files() - self._before),  # other tests' garbage may have gone
+            "descriptors": max(0, open_files(tidy=False) - self._before),  # others' garbage may have gone
             "calls": self.clock.getDelayedCalls(),
             "peers": len(self.peers),
             "elsewhere": [path.name for path in self.output.parent.iterdir() if path.name != "out"],

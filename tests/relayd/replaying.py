@@ -147,11 +147,6 @@ def replay(capture, relay, minor=None, change=lambda data: data):
     }
 
 
-def open_files():
-    """Return how many descriptors this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 def utc(test):
     """Let local time be UTC while a test runs, as it was for the captures."""
     before = os.environ.get("TZ")

@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import CloseCommand, Command, DataHeader, command
-from tests.relayd.replaying import Relay, open_files, utc
+from tests.descriptors import open_files
+from tests.relayd.replaying import Relay, utc
 from tests.relayd.talking import CREATED, SESSIOND, index
 
 few = st.integers(0, 3)
@@ -83,7 +84,7 @@ class AnyTalkTests(SynchronousTestCase):
     @given(turns=TURNS, cut=st.integers(0, 12))
     def test_no_defect(self, turns, cut):
         utc(self)
-        relay, before = Relay(self.mktemp()), open_files()
+        relay, before = Relay(self.mktemp()), open_files(tidy=False)
         hello = command(Command.VERSION, wire.Version(2, 13).pack())
         create = wire.CreateSession("walk", "vm", sessiond=SESSIOND, created=CREATED).pack(13)
         begin = hello + command(Command.CREATE_SESSION, create)
@@ -110,4 +111,4 @@ class AnyTalkTests(SynchronousTestCase):
             relay.store.close()
         self.assertEqual([event for event in log if event["log_level"] is LogLevel.critical], [])
         self.assertEqual(relay.store.sessions, {})
-        self.assertLessEqual(open_files(), before)  # other tests' garbage may have gone meanwhile
+        self.assertLessEqual(open_files(tidy=False), before)  # other tests' garbage may have gone meanwhile

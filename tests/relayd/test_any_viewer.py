@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.wire import relay, viewer
 from lttngnet.wire.relay import Command, command
 from lttngnet.wire.viewer import request
-from tests.relayd.replaying import Relay, open_files, utc
+from tests.descriptors import open_files
+from tests.relayd.replaying import Relay, utc
 from tests.relayd.talking import CREATED, SESSIOND
 from tests.relayd.test_any_talk import PACKETS, TALK, few, handles, numbers
 
@@ -42,7 +43,7 @@ class AnyViewerTests(SynchronousTestCase):
     @given(turns=TURNS)
     def test_no_defect(self, turns):
         utc(self)
-        daemon, before = Relay(self.mktemp()), open_files()
+        daemon, before = Relay(self.mktemp()), open_files(tidy=False)
         create = relay.CreateSession("walk", "vm", live_timer=1, sessiond=SESSIOND, created=CREATED)
         begin = [
             command(Command.VERSION, relay.Version(2, 13).pack()),
@@ -78,4 +79,4 @@ class AnyViewerTests(SynchronousTestCase):
             daemon.store.close()
         self.assertEqual([event for event in log if event["log_level"] is LogLevel.critical], [])
         self.assertEqual(daemon.store.sessions, {})
-        self.assertLessEqual(open_files(), before)  # other tests' garbage may have gone meanwhile
+        self.assertLessEqual(open_files(tidy=False), before)  # other tests' garbage may have gone meanwhile

@@ -16,10 +16,11 @@ from lttngnet.relayd.compiled import LIBRARY, load
 from lttngnet.wire import relay as wire
 from lttngnet.wire.relay import Command, DataHeader, command
 from tests.captures import Capture
+from tests.descriptors import open_files
 from tests.relayd.replaying import utc
 from tests.relayd.talking import CREATED, PATH, SESSIOND, Client, index, packet
 from tests.relayd.test_any_talk import PACKETS, TALK
-from tests.relayd.twins import SocketRelay, compiled_plane, open_files, python_plane
+from tests.relayd.twins import SocketRelay, compiled_plane, python_plane
 
 FOLDER = f"vm/walk-20261122-124548/{PATH}"
 LONG = int(os.environ.get("LTTNGNET_FUZZ", "1"))  # so many times as many examples

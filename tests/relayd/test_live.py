@@ -25,8 +25,9 @@ from lttngnet.wire.viewer import (
     StreamsStatus,
     request,
 )
+from tests.descriptors import open_files
 from tests.relayd.hostility import WatchedRelay
-from tests.relayd.replaying import InSteps, Relay, open_files, utc
+from tests.relayd.replaying import InSteps, Relay, utc
 from tests.relayd.talking import Client
 from tests.relayd.watching import Viewer
 

@@ -195,8 +195,3 @@ class SocketRelay:
         for call in self.reactor.getDelayedCalls():
             call.cancel()
         shutil.rmtree(self.output)
-
-
-def open_files():
-    """Return how many descriptors this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))

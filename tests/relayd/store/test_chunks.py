@@ -4,8 +4,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.relayd.turns import TURN
 from lttngnet.wire.relay import CloseCommand
+from tests.descriptors import open_files
 from tests.relayd.hostility import WatchedRelay
-from tests.relayd.replaying import Relay, open_files, utc
+from tests.relayd.replaying import Relay, utc
 from tests.relayd.talking import PATH, Client
 
 SESSION = "vm/walk-20261122-124548"

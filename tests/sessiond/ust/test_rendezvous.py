@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import gc
 import os
 import shutil
 import socket
@@ -24,16 +23,12 @@ from lttngnet.sessiond.ust.rendezvous import Listener, Rendezvous, listen
 from lttngnet.wire.ust.commands import Command, Reply
 from lttngnet.wire.ust.questions import ChannelAnswer
 from lttngnet.wire.ust.registration import HOST, Half
+from tests.descriptors import open_files
 from tests.sessiond.ust.fake import FakeApplication, registration
 from tests.waiting import DEADLINE, until
 from tests.wire.ust.test_questions import channel, enum, event
 
 FOREIGN = "be" if HOST == "le" else "le"
-
-
-def open_files():
-    gc.collect()  # other tests' garbage may have some
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Watcher:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.sources.ust.buffers import HEADER, Channel, Options
 from lttngnet.wire.amp import close_all
+from tests.descriptors import open_files
 from tests.sources.ust import TRACE, library
 
 PAGE = mmap.PAGESIZE
@@ -36,10 +37,6 @@ class BuffersTestCase(SynchronousTestCase):
 
 
 OPTIONS = {"name": "channel0", "stream_class": 3, "subbuf_size": PAGE, "num_subbuf": 4}
-
-
-def open_files():
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def take(stream):

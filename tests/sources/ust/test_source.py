@@ -18,6 +18,7 @@ from lttngnet.sources.ust.buffers import HEADER
 from lttngnet.sources.ust.library import LibraryError
 from lttngnet.sources.ust.source import UstSource
 from lttngnet.wire.amp import close_all
+from tests.descriptors import open_files
 from tests.sources.test_records import MemorySink
 from tests.sources.ust import TRACE, library
 
@@ -565,7 +566,3 @@ class UstSourceTests(SynchronousTestCase):
         self.assertEqual(self.refused(self.source.ask("what", {}, [given])).code, Code.NOT_SUPPORTED)
         with self.assertRaises(OSError):
             os.fstat(given)
-
-
-def open_files():
-    return len(list(Path("/proc/self/fd").iterdir()))

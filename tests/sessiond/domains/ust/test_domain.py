@@ -5,7 +5,6 @@ import os
 import re
 import resource
 from dataclasses import replace
-from pathlib import Path
 from weakref import ref
 
 from twisted.internet.defer import Deferred
@@ -23,6 +22,7 @@ from lttngnet.sessiond.ust.application import Application
 from lttngnet.sessiond.ust.applications import Applications
 from lttngnet.wire.ust.commands import Command, Failure
 from lttngnet.wire.ust.questions import EventQuestion
+from tests.descriptors import open_files
 from tests.sessiond.ust.memory import FACTS, Peer, Socket
 
 CPUS = 2
@@ -68,11 +68,8 @@ class DomainTests(SynchronousTestCase):
     def setUp(self):
         self.applications, self.courier, self.clock = Applications(), Courier(), Clock()
         self.domain = UstDomain("s", self.applications, lambda uid: uid != 7)
-        self.open = self.descriptors()
+        self.open = open_files()
         self.peers = {}
-
-    def descriptors(self):
-        return len(list(Path("/proc/self/fd").iterdir()))
 
     def pump(self):
         """Let every application answer all that it is asked."""
@@ -130,7 +127,7 @@ class DomainTests(SynchronousTestCase):
         self.assertEqual(self.heard(application), START)
         self.do(self.domain.destroy())
         self.assertEqual(self.heard(application), [*STOP, *[Command.RELEASE] * 3])
-        self.assertEqual(self.descriptors(), self.open)
+        self.assertEqual(open_files(), self.open)
         self.application()
         self.assertEqual(len(self.courier.questions("make-trace")), 1)
 
@@ -146,9 +143,9 @@ class DomainTests(SynchronousTestCase):
         self.leave(late)
         self.assertEqual(self.courier.questions("close-trace"), [])
         self.assertEqual(self.domain.describe()["applications"], 2)
-        self.assertEqual(self.descriptors(), self.open + 2 * (1 + 2 * CPUS))
+        self.assertEqual(open_files(), self.open + 2 * (1 + 2 * CPUS))
         self.do(self.domain.detach())
-        self.assertEqual(self.descriptors(), self.open)
+        self.assertEqual(open_files(), self.open)
 
     def test_one_that_lies_about_alignments_does_not_spoil_the_trace_of_others(self):
         """Nor does it keep tracing from being started."""
@@ -166,7 +163,7 @@ class DomainTests(SynchronousTestCase):
         one, two = self.courier.questions("make-trace")
         self.assertRegex(one["path"], r"^ust/pid/a_b-42-\d{8}-\d{6}$")
         self.assertNotEqual(one["uuid"], two["uuid"])
-        self.assertEqual(self.descriptors(), self.open)
+        self.assertEqual(open_files(), self.open)
         self.leave(early)
         self.assertEqual(self.courier.questions("close-trace"), [{"trace": one["trace"]}])
         self.do(self.domain.stop())
@@ -197,7 +194,7 @@ class DomainTests(SynchronousTestCase):
         while self.courier.waiting:
             self.courier.waiting.pop(0).callback(None)
         self.assertEqual(len(self.courier.questions("close-trace")), 1)
-        self.assertEqual(self.descriptors(), self.open)
+        self.assertEqual(open_files(), self.open)
 
     def test_ends_while_nothing_is_consumed(self):
         """Its trace is closed when the consumer goes on. Who begins is traced; stopping waits for nothing."""
@@ -300,7 +297,7 @@ class DomainTests(SynchronousTestCase):
         self.peers[application].replies[Command.STREAM] = {"error": -Failure.ERROR}
         self.pump()
         self.assertFalse(application.is_gone)
-        self.assertEqual(self.descriptors(), self.open)
+        self.assertEqual(open_files(), self.open)
 
     def test_one_that_does_not_answer_harms_nobody(self):
         silent, well = self.application(), self.application(pid=43)
@@ -343,7 +340,7 @@ class DomainTests(SynchronousTestCase):
         self.courier = Courier()
         self.do(self.domain.attach(self.courier))
         self.assertEqual(self.heard(application), [Command.RELEASE] * 3)
-        self.assertEqual(self.descriptors(), self.open)
+        self.assertEqual(open_files(), self.open)
         self.do(self.domain.start())
         self.assertEqual(self.heard(application), [*JOIN, *RULE, *START])
         self.assertEqual(len(self.courier.questions("make-trace")), 1)

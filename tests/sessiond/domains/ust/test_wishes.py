@@ -3,7 +3,6 @@
 import pwd
 from dataclasses import replace
 from mmap import PAGESIZE
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +14,7 @@ from lttngnet.sessiond.domains.ust.contexts import PLAIN, context
 from lttngnet.sessiond.domains.ust.rules import Rule, rules
 from lttngnet.sessiond.domains.ust.trackers import Trackers
 from lttngnet.wire.ust.commands import Context, ContextKind, EventRule, LoglevelType
+from tests.descriptors import open_files
 from tests.sessiond.ust.memory import FACTS
 
 
@@ -164,11 +164,10 @@ class ContextTests(Case):
         self.assert_refused(Code.UST_CONTEXT_INVAL, context, "perf:thread:cycles")
 
     def test_asking_the_kernel(self):
-        files = Path("/proc/self/fd")
-        before = len(list(files.iterdir()))
+        before = open_files()
         self.assertIsInstance(perf.obstacle(0, 0), str)
         self.assertNotEqual(perf.obstacle(0, 1 << 40), "")
-        self.assertEqual(len(list(files.iterdir())), before)
+        self.assertEqual(open_files(), before)
 
     def test_others(self):
         for name in ("pid", "uid", "callstack-user", "perf:cpu:cycles", "nonsense", ""):
