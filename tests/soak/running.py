@@ -76,6 +76,8 @@ class Daemon:
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors)),
             )
         wait_until(lambda: ports.exists() or self.process.poll() is not None, "the daemon")
+        if self.process.returncode is not None:
+            raise AssertionError(f"the daemon ended with status {self.process.returncode}:\n{self.said()}")
         self.ports = json.loads(ports.read_text())
 
     @property
