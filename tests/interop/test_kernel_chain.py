@@ -1,5 +1,6 @@
 """The RFC's own example: our session daemon traces the kernel, for our and for the genuine relay daemon."""
 
+import errno
 import json
 import re
 import tempfile
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.sources.ftrace.tracefs import Instance, Tracefs, TracefsUnavailable
 from tests.interop.genuine import Namespace, missing, tree
 from tests.interop.ours import program, text_of
+from tests.waiting import wait_until
 
 try:
     INSTANCES = Tracefs.find().root / "instances"
@@ -22,6 +24,17 @@ except TracefsUnavailable as problem:
 
 EVENT = re.compile(r"\[(\d+)\.(\d+)\] (?:\S+ )?(\w+): \{ cpu_id = (\d+)")
 WRITES = 3000
+
+
+def has_marked(path):
+    """Write into the kernel's buffer, and tell whether there was room."""
+    try:
+        (path / "trace_marker").write_text("a mark\n")
+    except OSError as problem:
+        if problem.errno != errno.EBADF:
+            raise
+        return False
+    return True
 
 
 class RfcMixin:
@@ -69,7 +82,7 @@ class RfcMixin:
         (path,) = self.instances()
         self.space.run("dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={WRITES}")
         before = time.time_ns()
-        (path / "trace_marker").write_text("a mark\n")
+        wait_until(lambda: has_marked(path), "room for a mark in the kernel's buffer")
         after = time.time_ns()
         self.lttng("stop")
         (session,) = json.loads(self.lttng("list --json"))
