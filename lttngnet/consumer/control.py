@@ -122,7 +122,9 @@ class ControlClient(Protocol):
         return await demand(self.ask, number, payload, kind)
 
     def dataReceived(self, data: bytes) -> None:
-        """Hand every whole answer to whoever asked."""
+        """Hand every whole answer to whoever asked; once it is given up, nobody waits for one."""
+        if self._over is not None:
+            return
         try:
             for answer in self._answers.feed(data):
                 _, asked = self._asked.popleft()

@@ -504,7 +504,7 @@ class RelaySink:
             RelayLost: the connection ended before all had arrived.
         """
         if self._lost is not None or self._is_away:
-            raise RelayLost(self._lost or "the relay daemon is away, and what was recorded is held")
+            raise RelayLost(self._lost or "the relay daemon is away")
         if self._unanswered:
             self.control.hurry()
             self._all_answered = Deferred()
