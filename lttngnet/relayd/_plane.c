@@ -24,7 +24,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-EXPORTED const int32_t plane_version = 1;	/* compiled.py has the same: of what both know of the other */
+EXPORTED const int32_t plane_version = 2;	/* compiled.py has the same: of what both know of the other */
 
 enum { NOTHING, READABLE, BYTES, COLD, ENDED, FAILED };	/* kinds of events */
 enum { CONTROL, DATA };					/* kinds of connections */
@@ -42,7 +42,8 @@ enum { EMPTY, PACKET, INDEX, COMING };			/* halves of an index entry that are he
 #define SMALL (1 << 14)		/* bytes of packets between which it is worth to look again */
 #define WORTH_WAITING (1 << 15)	/* bytes of a packet that are waited for together */
 #define LONG_NAP 1000		/* us: after one, looking was in vain */
-#define EVENTS 64		/* that are taken at once */
+#define LONGEST_ROUND 20000	/* us: everybody who is there is served once, unless it takes longer */
+#define EVENTS 256		/* that are taken at once */
 
 #define COMMAND_HEADER 24
 #define DATA_HEADER 32
@@ -127,7 +128,7 @@ struct plane {
 	int32_t look;			/* us; 0 is never */
 	int32_t slept;			/* since plane_run was called */
 	uint32_t connections;		/* that Python has in our epoll set */
-	uint32_t unused;
+	int32_t left;			/* connections that have something, and have not been served */
 	/* Ours: */
 	struct stream *touched;
 	struct stream **buckets;
@@ -667,11 +668,21 @@ static bool sleep_well(struct plane *p, int64_t wait)
 	return n > 0 && poll_now(p);
 }
 
+static int run(struct plane *p, int64_t most, int64_t wait);
+
 /*
  * Serve, until there is an event; its kind. NOTHING: there is nothing to do, or others have waited for so many
  * microseconds, or the reactor has something to do. It sleeps for at most `wait` us; less than 0 is for ever.
  */
 EXPORTED int plane_run(struct plane *p, int64_t most, int64_t wait)
+{
+	int kind = run(p, most, wait);
+
+	p->left = p->npolled - p->next;
+	return kind;
+}
+
+static int run(struct plane *p, int64_t most, int64_t wait)
 {
 	int64_t began = now_us();
 	bool is_up = false;
@@ -687,7 +698,7 @@ EXPORTED int plane_run(struct plane *p, int64_t most, int64_t wait)
 	while (!is_up && !p->failing) {
 		while (!is_up && p->next < p->npolled) {
 			is_up = serve(p, p->polled[p->next++].data.fd);
-			if (!is_up && now_us() - began > most)
+			if (!is_up && now_us() - began > (p->next < p->npolled ? LONGEST_ROUND : most))
 				return NOTHING;
 		}
 		if (is_up || poll_now(p) || look(p))

@@ -30,7 +30,7 @@ from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.turns import ROUND, Rounds
 from lttngnet.wire.relay import DataHeader, SendIndex
 
-VERSION = 1  # the library has the same: of what both know of the other
+VERSION = 2  # the library has the same: of what both know of the other
 LIBRARY = Path(__file__).with_name(f"_plane{get_config_var('EXT_SUFFIX')}")
 
 NOTHING, READABLE, BYTES, COLD, ENDED, FAILED = range(6)  # events
@@ -131,6 +131,7 @@ class Core(ctypes.Structure):
         ("look", ctypes.c_int32),
         ("slept", ctypes.c_int32),
         ("connections", ctypes.c_uint32),
+        ("left", ctypes.c_int32),
     )
 
 
@@ -397,7 +398,7 @@ class CompiledPlane(Plane):
             if kind == NOTHING:
                 break
             self._happened(kind)
-            if self._rounds.are_due or seconds() >= end:
+            if (self._rounds.are_due or seconds() >= end) and core.left <= 0:  # each is read from in a round
                 break
         if self._epoll is not None and (core.current or core.failing) and self._again is None:
             self._again = self._reactor.callLater(0, self._go_on)

@@ -1,5 +1,6 @@
 """Sockets that are lent: what is read, what is sent, and whose they are in the end."""
 
+import select
 import socket
 import tempfile
 
@@ -177,6 +178,23 @@ class ReadingTests(PlaneTestCase):
         channel.received = receive
         self.plane.doRead()  # between two rounds everybody is read from
         self.assertEqual(channel.pieces, [b"a", b"b"])
+
+    def test_each_is_read_from_in_a_round(self):
+        clock = HastyClock(TURN)
+        self.rounds = Rounds(clock)
+        self.plane = self.make_plane(self.reactor, self.rounds, self.reactor.seconds, looks=False)
+        self.addCleanup(self.plane.close)
+        channels = []
+        for _ in range(5):
+            channel, peer = self.connect()
+            channel.received = lambda piece, do=channel.received: (self.rounds.do(iter(range(9))), do(piece))[
+                1
+            ]
+            peer.sendall(b"a")
+            self.assertTrue(select.select([channel.transport.socket], [], [], 10)[0])
+            channels.append(channel)
+        self.plane.doRead()
+        self.assertEqual([channel.pieces for channel in channels], [[b"a"]] * 5)
 
     def test_a_defect_ends_one_connection(self):
         channel, peer = self.connect()
