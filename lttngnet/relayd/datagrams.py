@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescri
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from lttngnet.errors import Code, WireError
+from lttngnet.errors import Code
 from lttngnet.log import Logger
 from lttngnet.relayd.inlet import Inlet
 from lttngnet.relayd.refusal import Refusal
@@ -26,8 +26,11 @@ from lttngnet.wire.datagram import (
     FRAGMENT,
     HELLO,
     LARGEST,
+    MAGIC,
     OVERHEAD,
     TOKEN_SIZE,
+    VERSION,
+    Head,
     Seal,
     acknowledgement,
     read,
@@ -41,6 +44,7 @@ UDP_GRO = 104  # <linux/udp.h>: the system hands on many datagrams of one sender
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond what the system allows others
 TRUNCATED = int(socket.MSG_TRUNC)
 SPACE = socket.CMSG_SPACE(4)  # bytes for what it says about that
+UNPACK = Head.layout.unpack_from
 TELL = 60.0  # seconds between two lines in the log about strangers
 
 Address = tuple[str, int] | tuple[str, int, int, int]
@@ -112,19 +116,18 @@ class Datagrams:
 
     def take(self, datagram: memoryview) -> bytes | None:
         """Take a datagram, whose bytes are lent; return what its sender is answered."""
-        try:
-            head = read(datagram)
-        except WireError:
+        if len(datagram) < OVERHEAD:
             self._stranger()
             return None
-        known = self._known.get(head.connection)
-        if known is None or not known.seal.is_on(datagram):
+        magic, version, kind, _, _, number, stream, sequence, offset, length, padding, _ = UNPACK(datagram)
+        known = self._known.get(number)
+        if known is None or (magic, version) != (MAGIC, VERSION) or not known.seal.is_on(datagram):
             self._stranger()
-            return None
-        if head.kind == FRAGMENT:
-            known.inlet.take(head, datagram[OVERHEAD:], len(datagram))
-        elif head.kind == HELLO:
-            return acknowledgement(known.seal, head, len(datagram))
+        elif kind == FRAGMENT:
+            piece = datagram[OVERHEAD:]
+            known.inlet.take(stream, sequence, offset, length, padding, piece, len(datagram))
+        elif kind == HELLO:
+            return acknowledgement(known.seal, read(datagram), len(datagram))
         return None
 
     def _stranger(self) -> None:

@@ -21,7 +21,7 @@ from lttngnet.relayd.store.session import Session
 from lttngnet.relayd.store.stream import Stream
 from lttngnet.relayd.turns import Rounds, Turns
 from lttngnet.wire.codec import Buffer
-from lttngnet.wire.datagram import Gathering, Head
+from lttngnet.wire.datagram import Gathering
 from lttngnet.wire.relay import DataHeader, SendIndex
 from lttngnet.wire.relay.datagrams import ALL, GAPS_LIMIT, RANGES_LIMIT, Gap
 
@@ -117,23 +117,29 @@ class Inlet:
         """Bytes that more packets may take."""
         return self._gathering.room - self._gathering.used
 
-    def take(self, head: Head, piece: Buffer, size: int) -> None:
+    def take(
+        self, stream: int, sequence: int, offset: int, length: int, padding: int, piece: Buffer, size: int
+    ) -> None:
         """Take a fragment, which its session's token seals.
 
         Args:
-            head: what stands before it.
+            stream: handle.
+            sequence: net sequence number of the packet.
+            offset: of the piece.
+            length: of the packet's content, bytes.
+            padding: of the packet, bytes.
             piece: of the content, lent.
             size: of the whole datagram, bytes.
         """
-        lane = self._lane(head.stream)
-        if lane is None or head.sequence >= lane.next + AHEAD:
+        lane = self._lanes.get(stream) or self._lane(stream)
+        if lane is None or sequence >= lane.next + AHEAD:
             self.refused += 1
             return
-        if head.sequence < lane.next:
+        if sequence < lane.next:
             self.doubled += 1
             return
         try:
-            parts = self._gathering.add(head, piece)
+            parts = self._gathering.add(stream, sequence, offset, length, padding, piece)
         except WireError:
             self.refused += 1
             return
@@ -142,10 +148,8 @@ class Inlet:
             return
         self.taken += size
         parts.touched = self._clock.seconds()
-        lane.reach(head.sequence, parts.touched)
-        if not parts.is_whole:
-            return
-        if lane.due and lane.due[0][0].net_sequence == head.sequence:
+        lane.reach(sequence, parts.touched)
+        if parts.is_whole and lane.due and lane.due[0][0].net_sequence == sequence:
             self._move(lane)
 
     def add_index(self, stream: Stream, index: SendIndex) -> None:
@@ -243,9 +247,15 @@ class Inlet:
         return lane
 
     def _move(self, lane: Lane) -> None:
-        if not lane.is_moving and self._is_ready(lane):
-            lane.is_moving = True
-            self._turns.do(self._write(lane))
+        if lane.is_moving or not self._is_ready(lane):
+            return
+        lane.is_moving = True
+        if self._turns.are_done:  # one is quickly written
+            self._attempt(lane)
+            if not self._is_ready(lane):
+                lane.is_moving = False
+                return
+        self._turns.do(self._write(lane))
 
     def _is_ready(self, lane: Lane) -> bool:
         """Tell whether the first packet that is due is whole, or has been waited for long enough."""
@@ -267,10 +277,15 @@ class Inlet:
         return now - max(since, lane.touched) >= self._tail
 
     def _write(self, lane: Lane) -> Iterator[None]:
+        while self._is_ready(lane):
+            self._attempt(lane)
+            yield
+        lane.is_moving = False
+
+    def _attempt(self, lane: Lane) -> None:
+        """Write or give up the first packet that is due; where that fails, the session ends."""
         try:
-            while self._is_ready(lane):
-                self._write_one(lane)
-                yield
+            self._write_one(lane)
         except (Refusal, OSError) as problem:
             facts = self._session.facts
             self.log.error(
@@ -281,8 +296,6 @@ class Inlet:
                 problem=problem,
             )
             self._session.abort()
-        finally:
-            lane.is_moving = False
 
     def _write_one(self, lane: Lane) -> None:
         index, _ = lane.due.popleft()

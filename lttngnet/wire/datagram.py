@@ -45,8 +45,8 @@ SMALLEST = 512  # bytes of the largest datagram that a path has to carry
 
 PARTS_LIMIT = 4096  # of a packet, with holes between them
 PACKETS_LIMIT = 1 << 14  # of which something is missing
-SPARE_LIMIT = 1 << 18  # bytes of …
-SPARE, SPARE_LENGTHS = 4, 4  # … pieces of memory that are kept for the next packets, of so many lengths
+SPARE = 8 << 20  # bytes of memory that is kept for the next packets …
+SPARE_LEAST = 1 << 10  # … in pieces from that size on
 
 
 class Head(Message):
@@ -200,6 +200,7 @@ class Parts:
 
     Attributes:
         content: of which something may be missing.
+        is_whole: whether nothing is.
         padding: bytes.
         touched: when a piece came last, as whoever gathers the packet notes it.
     """
@@ -208,16 +209,10 @@ class Parts:
         self.content = bytearray(length) if content is None else content
         self.padding = padding
         self.touched = 0.0
+        self.is_whole = False
         self._begins: list[int] = []  # of what is here, in order, with a hole before each but the first …
         self._ends: list[int] = []  # … and where each ends
         self._has_nothing = True
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all is here."""
-        if not self.content:
-            return not self._has_nothing
-        return self._ends[:1] == [len(self.content)] and self._begins == [0]
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -238,14 +233,22 @@ class Parts:
             raise WireError("a piece that reaches beyond its packet")
         was_nothing, self._has_nothing = self._has_nothing, False
         if not self.content:
+            self.is_whole = True
             return was_nothing
         if not piece:
             return False
-        if self._ends and self._ends[-1] == offset:  # nearly all come in their order
+        ends = self._ends
+        if not ends:
             self.content[offset:end] = piece
-            self._ends[-1] = end
-            return True
-        return self._fit_in(offset, end, memoryview(piece))
+            self._begins.append(offset)
+            ends.append(end)
+        elif ends[-1] == offset:  # nearly all come in their order
+            self.content[offset:end] = piece
+            ends[-1] = end
+        elif not self._fit_in(offset, end, memoryview(piece)):
+            return False
+        self.is_whole = self._ends == [len(self.content)] and self._begins == [0]
+        return True
 
     def _fit_in(self, offset: int, end: int, piece: memoryview) -> bool:
         first = bisect_left(self._ends, offset)  # the first part that touches the piece, or lies behind it
@@ -284,31 +287,37 @@ class Gathering:
         self.used = 0
         self._packets: dict[tuple[int, int], Parts] = {}
         self._spare: dict[int, list[bytearray]] = {}  # by length
+        self._spared = 0  # bytes
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._packets)
 
-    def add(self, head: Head, piece: Buffer) -> Parts | None:
+    def add(
+        self, stream: int, sequence: int, offset: int, length: int, padding: int, piece: Buffer
+    ) -> Parts | None:
         """Take a fragment; return the packet if any of the fragment was missing of it, else None.
 
         Raises:
             WireError: there is no room, or it contradicts what another fragment of its packet said.
         """
-        name = head.stream, head.sequence
+        name = stream, sequence
         parts = self._packets.get(name)
         if parts is None:
-            if self.used + head.length > self.room or len(self._packets) >= PACKETS_LIMIT:
+            if self.used + length > self.room or len(self._packets) >= PACKETS_LIMIT:
                 raise WireError("no room for another packet")
-            spare = self._spare.get(head.length)
-            parts = Parts(head.length, head.padding, spare.pop() if spare else None)
-            parts.add(head.offset, piece)
+            spare = self._spare.get(length)
+            memory = spare.pop() if spare else None
+            if memory is not None:
+                self._spared -= length
+            parts = Parts(length, padding, memory)
+            parts.add(offset, piece)
             self._packets[name] = parts
-            self.used += head.length
+            self.used += length
             return parts
-        if (len(parts.content), parts.padding) != (head.length, head.padding):
+        if (len(parts.content), parts.padding) != (length, padding):
             raise WireError("a fragment of another packet with the same number")
-        return parts if parts.add(head.offset, piece) else None
+        return parts if parts.add(offset, piece) else None
 
     def get(self, stream: int, sequence: int) -> Parts | None:
         """Return what is here of a packet; None if that is nothing."""
@@ -323,17 +332,18 @@ class Gathering:
 
     def reuse(self, parts: Parts) -> None:
         """Put another packet together in the memory of one that was taken, and is done with."""
-        if len(parts.content) > SPARE_LIMIT:
-            return
-        if len(self._spare) > SPARE_LENGTHS:
+        length = len(parts.content)
+        if self._spared + length > SPARE:
             self._spare.clear()
-        spare = self._spare.setdefault(len(parts.content), [])
-        if len(spare) < SPARE:
-            spare.append(parts.content)
+            self._spared = 0
+        if SPARE_LEAST <= length <= SPARE:
+            self._spare.setdefault(length, []).append(parts.content)
+            self._spared += length
 
     def clear(self) -> None:
         """Forget all."""
         self._spare.clear()
+        self._spared = 0
         self._packets.clear()
         self.used = 0
 

@@ -31,6 +31,11 @@ TOKEN = bytes(16)
 LARGE = 1 << 20
 
 
+def where(head):
+    """Return where a piece belongs."""
+    return head.stream, head.sequence, head.offset, head.length, head.padding
+
+
 class Door:
     """A socket that takes what it is told to take."""
 
@@ -129,7 +134,7 @@ class PathTests(SynchronousTestCase):
         for one in self.door.sent:
             self.assertTrue(Seal(TOKEN).is_on(one))
             head = read(one)
-            parts = gathering.add(head, one[OVERHEAD:])
+            parts = gathering.add(*where(head), one[OVERHEAD:])
             if parts is not None and parts.is_whole:
                 found[head.sequence] = bytes(parts.content)
         return found
@@ -413,6 +418,6 @@ class SocketTests(SynchronousTestCase):
             while parts is None or not parts.is_whole:
                 one = peer.recv(1 << 16)
                 self.assertLessEqual(len(one), 1000)
-                parts = gathering.add(read(one), one[OVERHEAD:])
+                parts = gathering.add(*where(read(one)), one[OVERHEAD:])
             self.assertEqual(bytes(parts.content), content)
             path.close()

@@ -16,6 +16,11 @@ TOKEN = bytes(range(16))
 SEAL = Seal(TOKEN)
 
 
+def where(head):
+    """Return where a piece belongs."""
+    return head.stream, head.sequence, head.offset, head.length, head.padding
+
+
 def cut(content, largest=OVERHEAD + 10, sequence=0, padding=3, **more):
     """Return the datagrams of a packet."""
     pieces = datagram.fragments(SEAL, 7, 1, sequence, memoryview(content), padding, largest, **more)
@@ -25,7 +30,7 @@ def cut(content, largest=OVERHEAD + 10, sequence=0, padding=3, **more):
 def take(gathering, one):
     """Let a gathering have a datagram; return the content if the packet is whole by it."""
     head = datagram.read(one)
-    parts = gathering.add(head, one[OVERHEAD:])
+    parts = gathering.add(*where(head), one[OVERHEAD:])
     return bytes(parts.content) if parts is not None and parts.is_whole else None
 
 
@@ -161,7 +166,7 @@ class GatheringTests(SynchronousTestCase):
     def test_room(self):
         gathering = Gathering(25)
         for number in (0, 1):
-            gathering.add(datagram.read(cut(bytes(12), sequence=number)[0]), bytes(10))
+            gathering.add(*where(datagram.read(cut(bytes(12), sequence=number)[0])), bytes(10))
         third = cut(bytes(12), sequence=2)
         self.assertRaises(WireError, take, gathering, third[0])
         self.assertEqual(gathering.used, 24)
@@ -186,6 +191,7 @@ class GatheringTests(SynchronousTestCase):
         self.assertRaises(WireError, take, gathering, cut(bytes(20), padding=4)[1])
 
     def test_memory_that_is_used_again(self):
+        self.patch(datagram, "SPARE_LEAST", 1)
         gathering = Gathering(1 << 20)
         take(gathering, cut(b"x" * 20)[0])
         taken = gathering.take(1, 0)
@@ -194,16 +200,16 @@ class GatheringTests(SynchronousTestCase):
             content = take(gathering, one)
         self.assertEqual(content, b"y" * 20)
         self.assertIs(gathering.get(1, 1).content, taken.content)
-        for length in range(20):
-            gathering.reuse(Parts(length, 0))
+        gathering.reuse(gathering.take(1, 1))
+        gathering.reuse(Parts(datagram.SPARE, 0))
         take(gathering, cut(b"z" * 20, sequence=2)[0])
         self.assertIsNot(gathering.get(1, 2).content, taken.content)
 
     def test_a_fragment_that_was_here(self):
         gathering = Gathering(1 << 20)
         one = cut(bytes(20))[0]
-        self.assertIsNotNone(gathering.add(datagram.read(one), one[OVERHEAD:]))
-        self.assertIsNone(gathering.add(datagram.read(one), one[OVERHEAD:]))
+        self.assertIsNotNone(gathering.add(*where(datagram.read(one)), one[OVERHEAD:]))
+        self.assertIsNone(gathering.add(*where(datagram.read(one)), one[OVERHEAD:]))
 
     def test_head(self):
         head = datagram.read(cut(b"content", 2000, sequence=9)[0])
