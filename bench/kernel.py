@@ -71,7 +71,10 @@ def measure(kind, count):
             run = run_trace_cmd if kind == TRACE_CMD else run_ours
             cpu, stats = run(space, kind, count)
         finally:
+            place = Path(f"/proc/{space.first_process}/ns/pid").stat().st_ino
             space.close()
+            for path in instances_of(place):  # of a run that failed
+                Tracefs.find().remove(Instance(path), (0.1,) * 50)
     kept = sum(each.read for each in stats)
     lost = sum(each.discarded + each.entries for each in stats)
     return {
@@ -91,8 +94,6 @@ def work(space, count):
 def run_ours(space, converter, count):
     """Trace with our daemons; return the seconds of CPU that it took, and what the kernel counted."""
     space.environment[VARIABLE] = converter
-    instances = Tracefs.find().root / "instances"
-    before = set(instances.iterdir())
     space.start_our_relayd(TRACE)
     space.start_our_sessiond("--no-ust")
     for line in (
@@ -102,7 +103,7 @@ def run_ours(space, converter, count):
         "start",
     ):
         space.run(program("lttngnet"), *line.split())
-    (path,) = set(instances.iterdir()) - before
+    (path,) = instances_of(Path(f"/proc/{space.first_process}/ns/pid").stat().st_ino)
     began = cpu_seconds(space)
     work(space, count)
     space.run(program("lttngnet"), "stop", timeout=600)
@@ -110,6 +111,11 @@ def run_ours(space, converter, count):
     stats = Instance(path).stats().values()
     space.run(program("lttngnet"), "destroy", timeout=600)
     return took, list(stats)
+
+
+def instances_of(place):
+    """Return the instances of our session daemon in a namespace of that number."""
+    return list((Tracefs.find().root / "instances").glob(f"lttng-flood-*.{place}"))
 
 
 def run_trace_cmd(space, kind, count):
