@@ -253,13 +253,18 @@ class DatagramPath:
             free = self._window - (self._sent - self._settled)
             if free <= 0:
                 break
-            many = self._together(some, done, free)
-            size = sum(len(head) + len(piece) for head, piece in some[done : done + many])
-            if not self._send_some(some[done : done + many]):
+            size = len(some[done][0]) + len(some[done][1])
+            many = 1
+            if self._cuts and 2 * size <= min(LARGEST, free):
+                many = self._together(some, done, size, free)
+            group = some[done : done + many]
+            if not self._send_some(group, size):
                 if many > 1 and not self._is_full:  # the system does not cut after all
                     self._cuts = False
                     continue
                 break
+            if many > 1:
+                size = sum(len(head) + len(piece) for head, piece in group)
             self._sent += size
             self._unheard += many
             if self._silent_since is None:
@@ -267,11 +272,8 @@ class DatagramPath:
             done += many
         return done
 
-    def _together(self, some: list[Datagram], first: int, free: int) -> int:
+    def _together(self, some: list[Datagram], first: int, size: int, free: int) -> int:
         """Return how many the system can be given together: of one size, the last may be shorter."""
-        size = len(some[first][0]) + len(some[first][1])
-        if not self._cuts or 2 * size > LARGEST or free < 2 * size:
-            return 1
         most = min(MOST_SEGMENTS, LARGEST // size, free // size, len(some) - first)
         for number in range(1, most):
             head, piece = some[first + number]
@@ -280,12 +282,13 @@ class DatagramPath:
                 return number + 1 if length < size else number
         return max(most, 1)
 
-    def _send_some(self, some: list[Datagram]) -> bool:
-        """Give the system one datagram, or several to be cut; return whether they are sent, or lost."""
-        pieces = [part for datagram in some for part in datagram]
-        extra = []
-        if len(some) > 1:
-            size = len(some[0][0]) + len(some[0][1])
+    def _send_some(self, some: list[Datagram], size: int) -> bool:
+        """Give the system one datagram, or several of a size to be cut; return whether they are gone."""
+        pieces: tuple[Lent, ...] | list[Lent]
+        if len(some) == 1:
+            pieces, extra = some[0], []
+        else:
+            pieces = [part for datagram in some for part in datagram]
             extra = [(socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size))]
         for _ in range(2):
             try:

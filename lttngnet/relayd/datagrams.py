@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from hmac import compare_digest
+from zlib import crc32
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorFDSet, IReactorTime, IReadDescriptor
@@ -44,7 +46,7 @@ UDP_GRO = 104  # <linux/udp.h>: the system hands on many datagrams of one sender
 SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>: beyond what the system allows others
 TRUNCATED = int(socket.MSG_TRUNC)
 SPACE = socket.CMSG_SPACE(4)  # bytes for what it says about that
-UNPACK = Head.layout.unpack_from
+UNPACK, HEAD = Head.layout.unpack_from, Head.layout.size
 TELL = 60.0  # seconds between two lines in the log about strangers
 
 Address = tuple[str, int] | tuple[str, int, int, int]
@@ -119,12 +121,19 @@ class Datagrams:
         if len(datagram) < OVERHEAD:
             self._stranger()
             return None
-        magic, version, kind, _, _, number, stream, sequence, offset, length, padding, _ = UNPACK(datagram)
-        known = self._known.get(number)
-        if known is None or (magic, version) != (MAGIC, VERSION) or not known.seal.is_on(datagram):
+        magic, version, kind, _, _, number, stream, sequence, offset, length, padding, check = UNPACK(
+            datagram
+        )
+        known, piece = self._known.get(number), datagram[OVERHEAD:]
+        if (
+            known is None
+            or magic != MAGIC
+            or version != VERSION
+            or not compare_digest(datagram[HEAD:OVERHEAD], known.seal.of(datagram[:HEAD]))
+            or crc32(piece) != check
+        ):
             self._stranger()
         elif kind == FRAGMENT:
-            piece = datagram[OVERHEAD:]
             known.inlet.take(stream, sequence, offset, length, padding, piece, len(datagram))
         elif kind == HELLO:
             return acknowledgement(known.seal, read(datagram), len(datagram))
@@ -264,7 +273,9 @@ class DatagramPort(Service):
             return True
         if flags & TRUNCATED:
             return True
-        size = next((_size(data) for _, kind, data in extra if kind == UDP_GRO), 0) or length or 1
+        size = length or 1
+        if extra:
+            size = next((_size(data) for _, kind, data in extra if kind == UDP_GRO), 0) or size
         for at in range(0, length, size):
             try:
                 answer = self._datagrams.take(buffer[at : min(at + size, length)])

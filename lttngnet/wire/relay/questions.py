@@ -105,6 +105,8 @@ class SendIndex:
 
     @classmethod
     def unpack(cls, data: Buffer, minor: int) -> Self:
-        """Make the question from the payload that a peer of that minor sent."""
+        """Make the question from the payload that a peer of that minor sent. Raises WireError."""
         kind: type[Message] = _Index24 if minor < 8 else _Index28
-        return cls(**vars(kind.unpack(data)))
+        if len(data) < kind.layout.size:
+            kind.unpack(data)  # raises
+        return cls(*kind.layout.unpack_from(data))
