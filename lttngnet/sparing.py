@@ -27,6 +27,7 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        _leave(self)
         return getattr(import_module(self.__name__), name)
 
 
@@ -41,8 +42,14 @@ def import_little() -> None:
     try:
         import_module("twisted.internet.defer")
     finally:
-        for name in mine:
-            del sys.modules[name]  # whoever imports it from now on gets the real one
+        for module in mine.values():
+            _leave(module)
+
+
+def _leave(module: _Later) -> None:
+    """Let who imports it from now on get the real one."""
+    if sys.modules.get(module.__name__) is module:
+        del sys.modules[module.__name__]
 
 
 def leave_out_tls() -> None:
