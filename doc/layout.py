@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from lttngnet.ctf import index
 from lttngnet.wire import datagram, listing, relay, viewer
 from lttngnet.wire.codec import Message
-from lttngnet.wire.relay import datagrams
+from lttngnet.wire.relay import datagrams, extension
 
 MODULES: dict[str, ModuleType] = {
     "relay": relay,
@@ -28,6 +28,7 @@ MODULES: dict[str, ModuleType] = {
     "index": index,
     "datagram": datagram,
     "datagrams": datagrams,
+    "extension": extension,
 }
 TYPES = {"B": "u8", "I": "u32", "Q": "u64"}
 
