@@ -10,6 +10,7 @@ from unittest import skipIf
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from lttngnet.client import Code
 from tests.interop.genuine import child_of
 from tests.interop.test_switch import GENUINE, OURS, SwitchCase
 from tests.interop.test_ust import UNAVAILABLE
@@ -118,6 +119,38 @@ class OursTests(ResumeCase):
         await self.until_connected(1)
         await self.until_delivered()
         await self.check()
+
+    async def test_stopped_while_it_is_away(self):
+        """What was recorded is held, and delivered when the relay daemon is back."""
+        await self.hold()
+        self.kill(self.ours)
+        await self.until_away()
+        await self.until_more("spooled")
+        await self.assert_refused(Code.RELAYD_CONNECT_FAIL, self.session.stop())
+        self.start_again()
+        await self.until_connected(1)
+
+        async def is_delivered():
+            return not await self.count("spooled")
+
+        await until(is_delivered, "nothing to be held")
+        os.kill(child_of(self.ticker), signal.SIGTERM)
+        self.ticker.stdout.readline()
+        (part,) = self.parts
+        facts = (await self.session.destroy())["facts"]
+        numbers, _ = self.read(part)
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertGreaterEqual(len(numbers), numbers[-1] - numbers[0] + 1 - facts["discarded"])
+        self.assertEqual((facts["dropped"], facts["lost"]), (0, 0))
+
+    async def test_destroyed_while_it_is_away(self):
+        """It is not waited for."""
+        await self.hold()
+        self.kill(self.ours)
+        await self.until_away()
+        await self.assert_refused(Code.RELAYD_CONNECT_FAIL, self.session.destroy())
+        client = await self.client()
+        self.assertEqual(await client.sessions(), [])
 
     async def test_the_network_is_down_for_a_while(self):
         """Too short for anybody to miss the other."""
