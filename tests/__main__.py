@@ -52,7 +52,7 @@ def run_all() -> list[tuple[int, Counter[str]]]:
     """Run all tests, as many at a time as may be."""
     together = [name for name in modules() if not name.startswith(ALONE)]
     alone = [name for name in modules() if name.startswith(ALONE)]
-    workers = min(MOST, (os.cpu_count() or 1) + 1)  # they mostly wait for processes that they started
+    workers = min(MOST, 2 * (os.cpu_count() or 1))  # they mostly wait for processes that they started
     return [run(f"-j{workers}", *together), run("--temp-directory=_trial_temp-alone", *alone)]
 
 
@@ -60,6 +60,9 @@ def main() -> int:
     """Run the tests, and return the exit status."""
     place = once.make_folder()
     os.environ[once.PLACE] = str(place)
+    os.environ.setdefault(
+        "HYPOTHESIS_STORAGE_DIRECTORY", f"{place}/hypothesis"
+    )  # its tables are made once, too
     try:
         runs = run_all() if not sys.argv[1:] else [run(*sys.argv[1:])]
     finally:

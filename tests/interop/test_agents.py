@@ -15,6 +15,7 @@ from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import once
 from tests.interop.genuine import Namespace, child_of, missing
 from tests.interop.ours import program, text_of
 from tests.waiting import DEADLINE, wait_until
@@ -137,8 +138,8 @@ def lacks_java():
     return f"not installed: {', '.join(lacking)}" if lacking else None
 
 
-def build_java(folder, parts):
-    """Compile a Java program and return the command that runs it."""
+def build_java(parts):
+    """Return the command that runs a Java program, which is compiled once for all tests."""
     text = JAVA_PROGRAM
     for name, part in parts.items():
         text = text.replace(f"@{name}@", part)
@@ -146,22 +147,15 @@ def build_java(folder, parts):
         "public class Shop {",
         "public class Shop {\n    static java.util.List held = new java.util.ArrayList();",
     )
-    (folder / "Shop.java").write_text(text)
-    path = ":".join(map(str, [folder, *JARS]))
-    command = [
-        "ecj",
-        "-source",
-        "1.8",
-        "-target",
-        "1.8",
-        "-nowarn",
-        "-proc:none",
-        "-cp",
-        path,
-        str(folder / "Shop.java"),
-    ]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr + built.stdout
+
+    def compile_it(place):
+        (place / "Shop.java").write_text(text)
+        path = ":".join(map(str, [place, *JARS]))
+        command = ["ecj", "-source", "1.8", "-target", "1.8", "-nowarn", "-proc:none", "-cp", path]
+        built = subprocess.run([*command, place / "Shop.java"], capture_output=True, text=True)
+        assert built.returncode == 0, built.stderr + built.stdout
+
+    path = ":".join(map(str, [once.made("java", text, make=compile_it), *JARS]))
     return ["java", "-XX:-UsePerfData", f"-Djava.library.path={JNI.parent}", "-Xint", "-cp", path, "Shop"]
 
 
@@ -216,14 +210,24 @@ class Sides(SynchronousTestCase):
 
     daemon_options: tuple = ()
 
+    def setUp(self):
+        self.started = {}
+
     def side(self, name):
         holder = tempfile.TemporaryDirectory()
         self.addCleanup(holder.cleanup)
         space = Namespace(holder.name)
         self.addCleanup(space.close)
         space.environment["LTTNG_UST_PYTHON_REGISTER_RETRY_DELAY"] = "100"
-        space.name = name
+        space.name, space.sessions = name, 0
         return space
+
+    def started_side(self, name):
+        """Return a side with its daemon; the same one for all sessions of a test."""
+        if name not in self.started:
+            self.started[name] = self.side(name)
+            self.start(self.started[name])
+        return self.started[name]
 
     def start(self, space):
         """Start the daemon of a side."""
@@ -244,10 +248,12 @@ class Sides(SynchronousTestCase):
         return text
 
     def trace(self, space):
-        return space.folder / "trace"
+        """Return the folder of the newest session."""
+        return space.folder / f"trace-{space.sessions}"
 
     def session(self, space, *events):
         """Start a session with these events."""
+        space.sessions += 1
         self.tell(space, "create", "s", "-o", self.trace(space))
         for event in events:
             self.tell(space, "enable-event", *event)
@@ -282,8 +288,7 @@ class Sides(SynchronousTestCase):
         """Return what both sides record of a program; ``before``: the program is older than the daemon."""
         found = []
         for name in ("genuine", "ours"):
-            space = self.side(name)
-            self.start(space)
+            space = self.started_side(name)
             if before:
                 running = Program(space, *command(space))
                 self.restart(space)
@@ -452,7 +457,7 @@ class ListTests(Sides):
 @skipIf(lacks_java(), lacks_java())
 class JavaTests(Sides):
     def command(self, parts):
-        return lambda space: build_java(space.folder, parts)
+        return lambda space: build_java(parts)
 
     def test_jul(self):
         for events, count in (
