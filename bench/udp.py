@@ -1,7 +1,9 @@
 """Data over UDP beside data over TCP, both from our sender to our relay daemon: ``python -m bench.udp``.
 
-One process sends packets as fast as it is let, with the parts that a consumer process has; the relay daemon
-is another. What counts is the time from the first packet until all of them are said to be there.
+TCP is measured as a session has it by default, and where the relay daemon keeps the session for the case
+that a connection is lost (``--on-relay-loss=hold``). One process sends packets as fast as it is let, with
+the parts that a consumer process has; the relay daemon is another. What counts is the time from the first
+packet until all of them are said to be there.
 """
 
 import argparse
@@ -12,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 from uuid import uuid4
 
@@ -24,9 +28,9 @@ from zope.interface import implementer
 from lttngnet.consumer.process import connect
 from lttngnet.consumer.relay import RelaySink
 from lttngnet.ctf.packet import Packet
+from lttngnet.sessiond.control import LastingSession
 from lttngnet.sessiond.link import establish
 from lttngnet.uri import parse_pair
-from lttngnet.wire.relay import CreateSession
 
 PATIENCE = 20  # seconds until the relay daemon listens
 MIB = 1 << 20
@@ -115,10 +119,12 @@ async def run(reactor: Any, relay: Relay, data: str, size: int, count: int) -> d
     """Send so many packets; return MiB/s and what was lost."""
     port = relay.ports["datagrams" if data.startswith("udp") else "data"]
     scheme, _, query = data.partition("?")
-    uri = f"{scheme}://127.0.0.1:{port}" + (f"?{query}" if query else "")
+    uri = f"{scheme}://127.0.0.1:{port}" + (f"?{query}" if scheme == "udp" and query else "")
     output = parse_pair(f"tcp://127.0.0.1:{relay.ports['control']}", uri, "/")
     name = f"{scheme}-{uuid4()}"
-    wanted = CreateSession(name, "bench", sessiond=uuid4(), created=int(time.time()))
+    wanted = LastingSession(name, "bench", sessiond=uuid4(), created=int(time.time()))
+    if query == "kept":
+        wanted = replace(wanted, identity=token_bytes(16), secret=token_bytes(32))
     link = await establish(reactor, output, wanted, 10.0)
     lost: list[str] = []
     sink = RelaySink(reactor, link.session, time.time, lost.append)
@@ -153,7 +159,12 @@ async def measure(reactor: Any, options: argparse.Namespace) -> None:
 async def report(reactor: Any, relay: Relay, options: argparse.Namespace) -> None:
     """See `measure`."""
     count = max(1, options.mib * MIB // options.size)
-    found: dict[str, list[dict[str, float]]] = {"tcp": [], "udp": [], "udp?reliable=1": []}
+    found: dict[str, list[dict[str, float]]] = {
+        "tcp": [],
+        "tcp?kept": [],
+        "udp": [],
+        "udp?reliable=1": [],
+    }
     for _ in range(options.runs):
         for data, results in found.items():
             results.append(await run(reactor, relay, data, options.size, count))
