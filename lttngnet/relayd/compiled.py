@@ -307,6 +307,7 @@ class CompiledPlane(Plane):
         """See `Plane.go_on`."""
         super().go_on(loan)
         self._count()
+        self._hand_over(loan)
 
     def stop(self, loan: Loan) -> None:
         """See `Plane.stop`."""

@@ -42,6 +42,7 @@ from lttngnet.wire.relay.extension import Extension, ResumeSession
 
 PATIENCE = 60  # seconds for the handshake; seconds in which a peer that is sent answers reads some
 OK_BYTES = OK.pack()
+SHORT = 100  # bytes: the beginning of an index that is not whole is not longer
 _GENUINE = frozenset(Command)
 REFUSALS = 100  # of streams and sessions, until we hang up: each is a line in the log
 
@@ -160,14 +161,16 @@ class ControlChannel(Protocol, TimeoutMixin):
         session = self._relay.session if self._open else None
         if session is None or not self._was_index or says_everything():
             return None
-        if not self._turns.are_done or self._commands.inside or session.facts.index_minor is None:
+        rest = self._commands.rest if self._turns.are_done else None
+        if rest is None or len(rest) > SHORT or session.facts.index_minor is None:
             return None
         if session.inlet is not None or session.journal is not None:  # there is more to it
             return None
-        return Handover(session, is_data=False)
+        return Handover(session, is_data=False, head=rest)
 
     def handed_over(self) -> None:
         """See `lttngnet.relayd.plane.Channel`."""
+        self._commands.forget()
 
     def take_back(self, given: Handover) -> None:
         """See `lttngnet.relayd.plane.Channel`."""

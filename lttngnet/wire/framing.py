@@ -32,9 +32,13 @@ class Commands:
         self._left = 0  # … and how many bytes of its text are still to come
 
     @property
-    def inside(self) -> bool:
-        """Whether a command has begun and not ended."""
-        return bool(self._buffer) or self._left > 0
+    def rest(self) -> bytes | None:
+        """The beginning of a command that is not whole; None where some of it was handed on already."""
+        return None if self._left else bytes(self._buffer)
+
+    def forget(self) -> None:
+        """Begin with another command: somebody else goes on with this one."""
+        self._buffer.clear()
 
     def feed(self, data: Buffer) -> Iterator[tuple[CommandHeader, bytes]]:
         """Take what came in; give every command that is whole now, as its header and its payload.

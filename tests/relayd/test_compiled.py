@@ -144,6 +144,31 @@ class ScriptTests(TwinsTestCase):
         self.assertFalse(client.control.channel.transport.is_lent)  # and so the transport found out
         self.assertEqual(len(list(read_index(relay.files()[f"{FOLDER}/index/chan_0.idx"]))), 4)
 
+    def test_handed_over_in_the_middle_of_a_command(self):
+        relay = SocketRelay(compiled_plane)
+        self.addCleanup(relay.close)
+        client = Client(relay)
+        (stream,) = client.stream()
+        client.packet(stream, 0)
+        client.packet(stream, 1)
+        client.control.send(told(stream, 0) + told(stream, 1)[:60])
+        self.assertIn(client.control.channel.transport.number, relay.plane._handed)
+        self.assertEqual(client.control.send(told(stream, 1)[60:]), b"\0\0\0\n")
+        client.control.send(told(stream, 2)[:30])
+        client.control.channel.transport.pauseProducing()
+        client.control.channel.transport.resumeProducing()
+        self.assertEqual(client.control.send(told(stream, 2)[30:]), b"\0\0\0\n")
+
+    def test_handed_over_when_what_it_brought_is_done(self):
+        relay = SocketRelay(compiled_plane)
+        self.addCleanup(relay.close)
+        client = Client(relay)
+        (stream,) = client.stream()
+        client.control.channel.transport.pauseProducing()
+        client.control.channel.dataReceived(told(stream, 0))
+        client.control.channel.transport.resumeProducing()
+        self.assertIn(client.control.channel.transport.number, relay.plane._handed)
+
     def test_old_peers(self):
         for minor in (4, 7, 8, 10):
             path = f"/vm/walk-20261122-124548//{PATH}"
