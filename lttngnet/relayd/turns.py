@@ -116,10 +116,12 @@ class Rounds:
 
     def _round(self) -> None:
         self._spent = 0.0
-        for queue in (self._long, self._new, self._again):
+        while self._spent < ROUND and self._quick:
+            self._give(self._quick.popleft())
+        for queue in (self._again, self._new, self._long):  # one turn of each may take longer than a round
             if queue:
                 self._give(queue.popleft())
-        while self._spent < ROUND and (queue := self._quick or self._again or self._new or self._long):
+        while self._spent < ROUND and (queue := self._again or self._new or self._long):
             self._give(queue.popleft())
 
     def _give(self, turns: "Turns") -> None:

@@ -147,6 +147,24 @@ class RoundsTests(TurnsTestCase):
         self.clock.iterate()
         self.assertEqual(self.done.count("much"), FEW * 2)
 
+    def test_who_asks_for_little_does_not_wait_for_turns_that_take_long(self):
+        """Each of those ends a round."""
+
+        def slow():
+            while True:
+                self.clock.rightNow += ROUND
+                self.done.append("slow")
+                yield
+
+        self.turns.do(self.steps("little"))
+        for _ in range(50):
+            Turns(self.rounds, StringTransport()).do(slow())
+        for _ in range(3):
+            before = len(self.done)
+            self.turns.do(self.steps("little"))
+            self.clock.iterate()
+            self.assertEqual(self.done[before], "little")
+
     def test_who_asked_for_much_is_one_of_the_crowd(self):
         self.turns.do(self.steps(*["much"] * 20))
         self.settle()

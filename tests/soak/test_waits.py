@@ -16,7 +16,8 @@ from tests.soak.test_soak import LONGEST_WAIT, MEMORY_GROWTH, SoakTestCase
 from tests.waiting import wait_until
 
 WAIT_FOR_A_CROWD = 0.2  # … where 400 peers send much at the same moment: the reactor reads from all of them
-KEPT = 30 << 20  # bytes that Python keeps for the next crowd
+KEPT = 30 << 20  # bytes that Python keeps of a crowd for the next one, which adds …
+ADDED = 1 << 20  # … no more than this
 
 
 class WaitTestCase(SoakTestCase):
@@ -113,6 +114,7 @@ class FloodTests(WaitTestCase):
         self.load(self.be_silent)
         self.load(self.be_deaf)
         self.watch(scaled(1))
+        self.assertLess(self.daemon.memory() - self.memory, MEMORY_GROWTH)
         self.kill()
         self.nobody_waited("silent and deaf peers")
         self.all_is_back()
@@ -201,6 +203,19 @@ class CrowdTests(WaitTestCase):
                 assert peer.read(4 * questions) == wire.OK.pack() * questions
         for peer in peers:
             peer.close()
+
+    def test_what_is_kept_of_a_crowd_serves_the_next_one(self):
+        """`KEPT` is no leak: after some crowds, which find memory in other pieces each, one adds nothing."""
+        grown = []
+        while not grown or grown[-1] >= ADDED:
+            self.assertLess(len(grown), 6, f"every crowd adds memory: {grown}")
+            before = self.settled(self.daemon, self.descriptors)
+            self.load(self.crowd, 20, 50)
+            self.load(self.ask_all, 200, 20, 1)
+            self.watch_children()
+            grown.append(self.settled(self.daemon, self.descriptors) - before)
+        print(f"\n  crowds add {', '.join(str(size >> 10) for size in grown)} KiB", end=" ")
+        self.all_is_back(KEPT)
 
     def test_the_deletion_of_a_trace_chunk(self):
         self.load(self.rotate_and_clear, 1000)
