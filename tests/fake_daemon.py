@@ -97,6 +97,10 @@ class FakeDaemon(amp.AMP):
         warnings = [*output["warnings"], *self.memory.template_warnings]
         return {"output": "tcp4://192.168.1.10:5342/ [data: 5343]", "warnings": warnings}
 
+    @answers(wire.SetPolicy)
+    async def set_policy(self, session, policy):
+        self.note("SetPolicy", session=session, policy=policy)
+
     @answers(wire.EnableConsumer)
     async def enable_consumer(self, session):
         self.note("EnableConsumer", session=session)

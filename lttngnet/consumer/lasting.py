@@ -53,11 +53,6 @@ class LastingControl:
         """See `ControlClient`."""
         return self._client.minor
 
-    @property
-    def unsaid(self) -> int:
-        """Bytes of what may have to be said again."""
-        return sum(len(said.payload) for said in self._said.values())
-
     def tell(self, number: Number, payload: bytes = b"") -> None:
         """See `ControlClient.tell`."""
         self._say(Said(number, payload, None, None))

@@ -46,6 +46,22 @@ class ConsumerTests(TerminalCase):
         self.assertEqual(self.outputs(), [("tcp4://10.0.0.1:5342/", "udp://10.0.0.1:7/")])
         self.assertEqual(self.commands(), ["SetConsumerUri"])
 
+    def test_what_is_done_when_the_relay_daemon_is_gone(self):
+        self.succeeds("enable-consumer", NET, "--on-relay-loss=hold", "--spool-size=4M")
+        self.succeeds("enable-consumer", "--spool-drop", "newest")
+        self.succeeds("create", "other", "--on-relay-loss", "local")
+        asked = [(each["session"], each["policy"]) for each in self.asked("SetPolicy")]
+        nothing = {"on_loss": None, "spool_size": None, "spool_drop": None}
+        self.assertEqual(
+            asked,
+            [
+                ("session1", nothing | {"on_loss": "hold", "spool_size": 4 << 20}),
+                ("session1", nothing | {"spool_drop": "newest"}),
+                ("other", nothing | {"on_loss": "local"}),
+            ],
+        )
+        self.assertEqual(self.commands()[:3], ["SetPolicy", "SetConsumerUri", "EnableConsumer"])
+
     def test_a_half(self):
         self.succeeds("enable-consumer", "--control-uri", "tcp://10.0.0.1")
         self.succeeds("enable-consumer", "--data-uri", "tcp://10.0.0.1")

@@ -1,6 +1,7 @@
 """list, status, version."""
 
 import json
+from datetime import datetime
 
 from lttngnet.errors import Code, CommandError
 from tests.cli.terminal import TerminalCase
@@ -86,6 +87,23 @@ class ListTests(TerminalCase):
         self.daemon.sessions["session1"] = BUSY
         self.assertEqual(self.succeeds("list", "session1"), TOLD)
         self.assertEqual(json.loads(self.succeeds("list", "session1", "--json")), BUSY)
+
+    def test_a_relay_daemon_that_goes_away(self):
+        connection = {"since": 0.0, "reconnects": 0, "away": "", "fallback": "", "on_loss": "hold"}
+        for changes, told in (
+            (
+                {"since": 1e9, "reconnects": 2},
+                f"Connected since {datetime.fromtimestamp(1e9)}, come back to 2 times",
+            ),
+            ({"away": "it was cut"}, "The relay daemon is away: it was cut; what is recorded is held"),
+            (
+                {"away": "it was cut", "fallback": "/home/x-local"},
+                "The relay daemon is gone: it was cut; the trace goes on in that local folder",
+            ),
+        ):
+            self.daemon.sessions["session1"] = BUSY | {"connection": connection | changes}
+            self.assertIn(f"    {told}\n", self.succeeds("list", "session1"))
+        self.assertNotIn("below the relay", self.succeeds("list", "session1"))
 
     def test_no_such_one(self):
         self.assertEqual(self.fails("list", "nosuch"), "there is no session nosuch")

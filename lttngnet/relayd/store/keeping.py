@@ -12,6 +12,7 @@ from lttngnet.relayd.store.session import Session
 from lttngnet.wire.relay.extension import KeepSession, ResumeSession
 
 RESUME_WITHIN = 600  # seconds
+KEPT_LIMIT = 1 << 10  # sessions: a quarter of all, so that those who never come back leave room
 NOBODY = sha256(b"").hexdigest()  # of no secret: one has 32 bytes
 
 
@@ -33,6 +34,8 @@ class Keeper:
         identity = wanted.identity.hex()
         if identity in self._sessions:
             raise Refusal(Code.SESSION_EXISTS, "another session is kept under that identity")
+        if len(self._sessions) >= KEPT_LIMIT:
+            raise Refusal(Code.NOMEM, f"{KEPT_LIMIT} sessions are kept already")
         facts, kept = session.facts, Kept()
         digest = sha256(wanted.secret).hexdigest()
         tracing = facts.tracing
