@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from lttngnet.relayd.planes import plane_kind
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -28,6 +30,7 @@ def facts(folders: dict[str, Path]) -> dict[str, object]:
         "python": platform.python_version(),
         "twisted": version("twisted"),
         "lttngnet": f"{version('lttngnet')}{_revision()}",
+        "plane": plane_kind(os.environ).name,
         "genuine": genuine_version(),
         "load": load(),
     }

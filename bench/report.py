@@ -63,7 +63,8 @@ def page(results: Values, picture: str) -> str:
         f"Measured {machine['date']}, {results['pairs']} pairs, on {machine['processor']} "
         f"({machine['cores']} cores{virtual}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
         f"{folders}. Python {machine['python']}, Twisted {machine['twisted']}, lttngnet "
-        f"{machine['lttngnet']}, {machine['genuine']}. Load before the first run: {machine['load']}."
+        f"{machine['lttngnet']} with the plane in {machine['plane']}, {machine['genuine']}. "
+        f"Load before the first run: {machine['load']}."
     )
     rows = [
         ".. list-table::",

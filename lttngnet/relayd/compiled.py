@@ -18,9 +18,9 @@ The library is loaded by ctypes. It has no need of Python: a C compiler is all t
 import ctypes
 import os
 from collections.abc import Callable
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from struct import Struct
-from sysconfig import get_config_var
 from typing import Any, cast
 
 from lttngnet.relayd.plane import Channel, Handover, Loan, Plane
@@ -31,7 +31,7 @@ from lttngnet.relayd.turns import ROUND, Rounds
 from lttngnet.wire.relay import DataHeader, SendIndex
 
 VERSION = 2  # the library has the same: of what both know of the other
-LIBRARY = Path(__file__).with_name(f"_plane{get_config_var('EXT_SUFFIX')}")
+LIBRARY = Path(__file__).with_name(f"_plane{EXTENSION_SUFFIXES[0]}")
 
 NOTHING, READABLE, BYTES, COLD, ENDED, FAILED = range(6)  # events
 CONTROL, DATA = range(2)  # connections
