@@ -18,7 +18,7 @@ try:
 except TracefsUnavailable as problem:
     UNAVAILABLE = str(problem)
 
-SIZE = 1 << 20  # bytes of a file
+SIZE = 128 << 10  # bytes of a file: less than is read at once where there is no limit
 FILLING = 900 * "."
 MARK = re.compile(r"mark (\d+) of the test")
 

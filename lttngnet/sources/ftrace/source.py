@@ -226,10 +226,10 @@ class KernelSource:
         self._formats.load()
         for stream_class, (name, instance) in enumerate(self._channels):
             classes = EventClasses(self._formats.layout, stream_class, self._news.append)
-            buffer = ReadBuffer(instance.subbuffer_size)
+            limit = self._limits.get(name, UNLIMITED)
+            buffer = ReadBuffer(instance.subbuffer_size, limit.size)
             channel = Channel(instance, self._trace, stream_class, classes, buffer, self._convert)
             for cpu in instance.cpus:
-                limit = self._limits.get(name, UNLIMITED)
                 number = await self._sink.add_stream(self.path, f"{name}_{cpu}", limit)
                 self._streams.append(CpuStream(channel, cpu, number))
         self._watchers = [Watcher(stream, self._readable) for stream in self._streams]

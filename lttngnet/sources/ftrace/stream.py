@@ -30,11 +30,17 @@ _UNDER_WAY = 10_000_000
 
 
 class ReadBuffer:
-    """Where sub-buffers are read to and become packets; the streams of a channel take turns with it."""
+    """Where sub-buffers are read to and become packets; the streams of a channel take turns with it.
 
-    def __init__(self, page_size: int) -> None:
+    Args:
+        page_size: bytes of a sub-buffer.
+        largest: bytes that a packet is to have at most, unless it is of one sub-buffer; 0 for no limit.
+    """
+
+    def __init__(self, page_size: int, largest: int = 0) -> None:
         self.page_size = page_size
-        self.pages = max(1, _BATCH // page_size)
+        room = min(_BATCH, largest - PAGES) if largest else _BATCH
+        self.pages = max(1, room // page_size)
         self.data = bytearray(PAGES + self.pages * page_size)
         view = memoryview(self.data)[PAGES:]
         self._views = [view[page * page_size : (page + 1) * page_size] for page in range(self.pages)]

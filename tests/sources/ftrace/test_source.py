@@ -157,6 +157,18 @@ class KernelSourceTests(SynchronousTestCase):
         self.record()
         self.assertEqual([self.sink.names[silence.stream] for silence in self.flush()], ["kernel/channel0_1"])
 
+    def test_packets_fit_into_files_of_limited_size(self):
+        """But for those of a single sub-buffer."""
+        for size, limit, pages in (
+            (4096, 0, FULL),
+            (4096, 1 << 30, FULL),
+            (4096, 16384, 3),
+            (65536, 4096, 1),
+        ):
+            buffer = ReadBuffer(size, limit)
+            self.assertEqual(buffer.pages, pages)
+            self.assertTrue(len(buffer.data) <= limit or limit in (0, 4096))
+
     def test_interfaces(self):
         verifyObject(IPacketSource, self.source)
         verifyObject(IPushProducer, self.source)
