@@ -1,6 +1,8 @@
 """Data over UDP at the relay daemon: written when whole and told of, in order; what never comes ends."""
 
+import gc
 import socket
+import weakref
 from pathlib import Path
 from random import Random
 
@@ -381,6 +383,35 @@ class DatagramTests(DatagramTestCase):
         self.client.send(stream, 0)
         other.send(theirs, 0)
         self.assertEqual(self.read(), [0])
+
+    def left(self, ends_badly):
+        """Return what a session was, with a packet that never comes."""
+        client = Sender(self.relay)
+        (stream,) = client.open()
+        client.send(stream, 0)
+        client.index(stream, 0)
+        client.send(stream, 1, 0)
+        client.index(stream, 1)
+        (session,) = self.relay.store.sessions.values()
+        found = [weakref.ref(each) for each in (session, session.inlet, session.streams[stream])]
+        if ends_badly:
+            client.index(99, 0)
+        client.data.close()
+        client.control.close()
+        client.control.transport.producer = None  # as a real one does when it is lost
+        self.relay.wait(TAIL_PATIENCE)
+        return found
+
+    def test_nothing_is_left(self):
+        """What a session was is freed without the collector."""
+        for ends_badly in (False, True):
+            gc.collect()
+            gc.disable()
+            self.addCleanup(gc.enable)
+            found = self.left(ends_badly)
+            self.assertEqual([each() for each in found], [None] * 3)
+            gc.enable()
+        self.assertEqual(self.relay.datagrams._known, {})
 
     @settings(deadline=None, max_examples=60)
     @given(st.data())
