@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from lttngnet.relayd.store import pool as pool_module
 from lttngnet.relayd.store.files import File
 from lttngnet.relayd.store.pool import FEWEST, Pool, open_files_limit
-from tests.relayd.replaying import open_files
+from tests.descriptors import open_files
 
 
 class PoolTestCase(SynchronousTestCase):

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 from twisted.trial.unittest import SynchronousTestCase
 
 from lttngnet.relayd.store.tree import Tree
-from tests.relayd.replaying import open_files
+from tests.descriptors import open_files
 
 
 class TreeTests(SynchronousTestCase):
