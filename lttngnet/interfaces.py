@@ -17,6 +17,7 @@ class IPacketSink(Interface):
     """
 
     lost: str = Attribute("Why nothing can be delivered any more; empty while that is not so.")
+    is_away: bool = Attribute("Whether nothing can be delivered now, and perhaps later.")
 
     async def begin() -> None:
         """Make room for a trace: called by the carrier before sources start, each time tracing starts."""

@@ -165,7 +165,7 @@ def destroy(terminal: Terminal, name: str | None, every: bool, as_json: bool) ->
     ended = terminal.follow(conversation, wait=WAIT)
     for facts in ended:
         current.forget(os.environ, facts["name"])
-        terminal.warn(*texts.worries(facts))
+        terminal.warn(*texts.worries(facts | {"state": "destroyed"}))
     lines = [f"Session {facts['name']} destroyed." for facts in ended] or ["There is no session."]
     terminal.tell(ended if every else ended[0], "\n".join(lines), as_json)
 

@@ -39,6 +39,12 @@ def worries(facts: Facts) -> list[str]:
         found.append(f"{plural(lost, 'event')} of session {facts['name']} had no room and were discarded")
     if lost := facts["facts"]["lost"]:
         found.append(f"newer packets have overwritten {plural(lost, 'packet')} of session {facts['name']}")
+    connection = facts.get("connection") or {}
+    if connection.get("fallback"):
+        found.append(f"{connection['away']}: what it has not confirmed is in {connection['fallback']}")
+    elif (kept := facts["facts"]["spooled"]) and facts["state"] == "stopped":
+        until = "the relay daemon is back" if connection.get("away") else "the consumer is enabled"
+        found.append(f"{size(kept)} of session {facts['name']} are kept until {until}")
     if lost := facts["facts"]["dropped"]:
         found.append(f"{plural(lost, 'packet')} of session {facts['name']} could not be handed on: lost")
     return found

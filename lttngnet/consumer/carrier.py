@@ -166,6 +166,11 @@ class Carrier:
         finally:
             self._ending = False
 
+    async def stop(self) -> None:
+        """Do as `end`, if that was not done since `begin`."""
+        if self._started:
+            await self.end()
+
     async def flush(self) -> None:
         """Hand on what was recorded up to now, and tell the sink of the streams that had nothing."""
         for kind in sorted(self._known):
@@ -247,8 +252,7 @@ class Carrier:
             CommandError: the relay daemon is gone.
         """
         try:
-            if self._started:
-                await self.end()
+            await self.stop()
             await self._of_relay(self.route.finish())
             await DeferredList(self._partings)
         finally:
@@ -266,6 +270,7 @@ class Carrier:
 
     def disable(self, hold: bool) -> None:
         """Let nothing more reach the sink: keep it in the spool, or let it go and count it."""
+        self._is_holding = False
         if hold:
             self.route.hold()
         else:

@@ -25,6 +25,8 @@ class DirectorySink:
         OSError: the folder cannot be made.
     """
 
+    is_away = False
+
     def __init__(
         self,
         folder: str,

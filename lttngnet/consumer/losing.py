@@ -76,6 +76,33 @@ class Losing:
         route.leave()
         sink.abandon()
 
+    def disable(self, hold: bool) -> None:
+        """The user disables the consumer: see `Carrier.disable`. That a sink is back enables nothing then."""
+        self._is_held = False
+        self._carrier.disable(hold)
+
+    def enable(self) -> None:
+        """The user enables the consumer, which goes on as soon as there is a sink."""
+        if self._carrier.route.is_away:
+            self._carrier.route.hold()
+            self._is_held = True
+        else:
+            self._carrier.enable()
+
+    async def finish(self) -> None:
+        """Close the trace; what was held for a relay daemon that is still away goes to the local folder.
+
+        Raises:
+            CommandError: not all could be delivered.
+        """
+        route = self._carrier.route
+        if self.policy.on_loss != "stop" and route.is_away:
+            await self._carrier.stop()
+            self.forsake()
+            if not route.spool.is_empty:
+                await self._go_on_here("the relay daemon is away")
+        await self._carrier.finish()
+
     def back(self) -> None:
         """There is a sink again."""
         is_held, self._is_held = self._is_held, False

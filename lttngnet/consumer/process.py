@@ -241,9 +241,9 @@ class Consumer(amp.Channel):
     async def mute(self, muted: bool, hold: bool) -> None:
         """See `amp.Mute`."""
         if muted:
-            self._carrier.disable(hold)
+            self._losing.disable(hold)
         else:
-            self._carrier.enable()
+            self._losing.enable()
 
     @amp.answers(amp.Facts)
     async def facts(self) -> dict[str, Any]:
@@ -254,7 +254,7 @@ class Consumer(amp.Channel):
     async def finish(self) -> None:
         """See `amp.Finish`; the session daemon hangs up when it has the answer."""
         try:
-            await self._carrier.finish()
+            await self._losing.finish()
         finally:
             self._finished = True
 
@@ -267,7 +267,7 @@ class Consumer(amp.Channel):
             return
         self.log.warn("The session daemon is gone: delivering what was recorded.")
         self._finished = True
-        last = Deferred.fromCoroutine(self._carrier.finish())
+        last = Deferred.fromCoroutine(self._losing.finish())
         last.addErrback(lambda failure: self.log.warn("{why}", why=failure.getErrorMessage()))
         last.addBoth(lambda _: self._stop())
 

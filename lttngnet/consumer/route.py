@@ -117,6 +117,11 @@ class Route:
         return "" if self.sink is None else str(self.sink.lost)
 
     @property
+    def is_away(self) -> bool:
+        """See `IPacketSink`: whether the present sink is, or there is none."""
+        return self.sink is None or bool(self.sink.is_away)
+
+    @property
     def state(self) -> str:
         """Name of the machine's state: ``direct``, ``dropping``, ``holding``, ``catching up``, ``over``."""
         return self._machine.name()
@@ -266,8 +271,13 @@ class Route:
     async def quiesce(self) -> None:
         """See `IPacketSink`; what is held stays held."""
         await self.delivered()
-        if self.sink is not None:
+        if self.is_away:
+            return
+        try:
             await self.sink.quiesce()
+        except RelayLost:
+            if not self.is_away:  # else what did not arrive is held as well
+                raise
 
     def waiting(self) -> int:
         """See `IPacketSink`: what the present sink tells."""

@@ -366,7 +366,7 @@ class Session:
             await self._outlet.close()
         finally:
             await self._recording.destroy()
-        return last
+        return last | {"connection": self._outlet.connection}
 
     @in_turn
     async def describe(self) -> dict[str, Any]:

@@ -114,6 +114,23 @@ class RunTests(TerminalCase):
             "Warning: 3 events of session session1 had no room and were discarded\n",
         )
 
+    def test_stop_tells_what_is_kept(self):
+        session = self.daemon.sessions["session1"]
+        session |= {"state": "stopped"}
+        session["facts"]["spooled"] = 1 << 20
+        self.assertEqual(
+            self.run_command("stop").stderr,
+            "Warning: 1.0 MiB of session session1 are kept until the consumer is enabled\n",
+        )
+        session["connection"] = {"away": "the relay daemon closed", "fallback": ""}
+        self.assertIn("are kept until the relay daemon is back", self.run_command("stop").stderr)
+        session["connection"]["fallback"] = "/traces/local"
+        for verb in "stop", "destroy":
+            self.assertEqual(
+                self.run_command(verb).stderr,
+                "Warning: the relay daemon closed: what it has not confirmed is in /traces/local\n",
+            )
+
     def test_stop_as_json(self):
         self.assertEqual(json.loads(self.succeeds("stop", "--json")), facts())
 

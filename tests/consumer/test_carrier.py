@@ -47,6 +47,7 @@ class Sink:
     """Notes what it is told; fails on demand."""
 
     lost = ""
+    is_away = False
 
     def __init__(self, told):
         self.told, self.failure = told, None

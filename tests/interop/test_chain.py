@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import time
+from collections import Counter
 from datetime import datetime
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -215,6 +216,52 @@ class TraceTests(ChainCase):
         ):
             self.stage.lttngnet(line)
         self.assertIn(f"{os.uname().nodename}/some/where/python/metadata", self.stage.received())
+
+
+class AwayTests(ChainCase):
+    """The relay daemon ends and does not come back; what is recorded is held."""
+
+    def away(self):
+        """Have a session whose relay daemon is away, and 200 messages that it never saw."""
+        if shutil.which("babeltrace2") is None:
+            raise SkipTest("babeltrace2 is not installed")
+        self.program = self.stage.traced_program()
+        create = f"create session1 -U {self.stage.url} --on-relay-loss=hold"
+        for line in (create, "enable-event -a -p", "start"):
+            self.stage.lttngnet(line)
+        self.program.log(300)
+        wait_until(lambda: self.stage.session()["facts"]["events"] == 300, "all was carried")
+        finish(self.relayd)
+        wait_until(lambda: self.stage.session()["connection"]["away"], "the relay daemon is away")
+        self.program.log(200)
+        wait_until(lambda: self.stage.session()["facts"]["spooled"], "what comes is held")
+
+    def test_destroyed_meanwhile(self):
+        """What the relay daemon may not have is in a local folder then, and the user is told where."""
+        self.away()
+        self.assertIn("are kept until the relay daemon is back", self.stage.lttngnet("stop").error)
+        (folder,) = re.findall(r"confirmed is in (\S+)", self.stage.lttngnet("destroy").error)
+        lines, _ = text_of(folder)
+        local = [re.search(r'msg = "([^"]*)"', line)[1] for line in lines]
+        self.assertEqual(local[-200:], messages(200))
+        self.assertEqual(Counter(messages(300) + messages(200)) - Counter(local + self.received_events()), {})
+
+    def test_disabled_and_enabled_meanwhile(self):
+        """Enabled, the consumer goes on when there is somewhere to go to; disabled, it does not then."""
+        self.away()
+        self.stage.lttngnet("disable-consumer --hold")
+        self.stage.lttngnet("enable-consumer")
+        facts = self.stage.session()["facts"]
+        self.assertGreater(facts["spooled"], 0)
+        self.stage.lttngnet(f"enable-consumer {self.stage.folder / 'there'}")
+        wait_until(lambda: not self.stage.session()["facts"]["spooled"], "all goes to the folder")
+        self.program.log(100)
+        self.stage.lttngnet("stop")
+        self.assertEqual(self.stage.session()["facts"]["dropped"], 0)
+        self.stage.lttngnet("destroy")
+        lines, _ = text_of(self.stage.folder / "there")
+        found = [re.search(r'msg = "([^"]*)"', line)[1] for line in lines]
+        self.assertEqual(found[-300:], messages(200) + messages(100))
 
 
 class EndTests(ChainCase):

@@ -80,6 +80,7 @@ class MemorySink:
         """See `IPacketSink`."""
 
     lost = ""
+    is_away = False
 
     def waiting(self):
         """See `IPacketSink`."""
