@@ -122,7 +122,7 @@ class ResumeTests(ResumeCase):
         sender.end()
         self.assertEqual(self.relay.files(), self.undisturbed())
 
-    @settings(max_examples=40, deadline=None, phases=QUICK)
+    @settings(max_examples=40, deadline=None, phases=QUICK, derandomize=True)
     @given(st.data())
     def test_cut_or_killed_in_the_middle_of_anything(self, data):
         def disturb(sender, step):
@@ -162,6 +162,22 @@ class ResumeTests(ResumeCase):
 
     def send_some(self, data, connection, packet):
         connection.send(packet[: data.draw(st.integers(0, len(packet)))])
+
+    def test_the_index_of_a_trace_file_that_is_overwritten_does_not_count(self):
+        """The beginning of a packet is longer than the packet that had its place."""
+        sender = Sender(self.connect, limit=(1, 2))
+        sender.begin()
+        sender.chunk(0)
+        one = sender.add()
+        sender.send(one, 2)
+        sender.sent[one] = 3
+        packet = sender.bytes_of(one, 2)
+        sender.data.send(packet[:-1])
+        self.kill()
+        self.assertIsNone(sender.resume())
+        self.assertEqual(list(sender.progress().streams), [Progress(sender.handle(one), 3, 3)])
+        sender.end()
+        check_whole(self, self.relay.output)
 
     def test_the_wrong_secret(self):
         sender = Sender(self.connect)
@@ -299,7 +315,7 @@ class JournalTests(ResumeCase):
                 self.assertEqual(self.relay.store.sessions, {})
                 journal.write_text(whole)
 
-    @settings(max_examples=60, deadline=None, phases=QUICK)
+    @settings(max_examples=60, deadline=None, phases=QUICK, derandomize=True)
     @given(st.data())
     def test_any_prefix_and_any_truncation(self, data):
         self.begin()
@@ -314,7 +330,7 @@ class JournalTests(ResumeCase):
         if self.relay.store.sessions:
             check_kept(self, self.relay)
 
-    @settings(max_examples=60, deadline=None, phases=QUICK)
+    @settings(max_examples=60, deadline=None, phases=QUICK, derandomize=True)
     @given(st.data())
     def test_any_change(self, data):
         self.begin()

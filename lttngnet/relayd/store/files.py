@@ -193,12 +193,19 @@ class Files:
         """Tell whether a packet with that many bytes of data belongs into another trace file."""
         return 0 < self._size_limit < self.data.size + size
 
+    @property
+    def following(self) -> int:
+        """Number of the trace file that `next` begins."""
+        return (self._number + 1) % self._count if self._count else self._number + 1
+
+    def forget_following(self) -> None:
+        """Remove the index of the trace file that had that number before. Raises OSError."""
+        name = f"{self._name}_{self.following}.idx"
+        self._chunk.unlink(self._path / "index" / name)
+
     def next(self) -> None:
         """Begin another trace file. Its index is another one as well: see `take_index`."""
-        before = self._number
-        self._number += 1
-        if self._count:
-            self._number %= self._count
+        before, self._number = self._number, self.following
         try:
             self.restart()
         except OSError:

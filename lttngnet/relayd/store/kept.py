@@ -38,7 +38,8 @@ KINDS: dict[str, tuple[object, ...]] = {
     "stream": (_NUMBER, _TEXT, _TEXT, _NUMBER, _NUMBER, _NUMBER),  # handle, path, name, size, count, chunk
     "published": (),  # all streams up to here
     "text": (_NUMBER, _NUMBER),  # handle, bytes of metadata
-    "file": (_NUMBER, _NUMBER, _NUMBER, _NUMBER),  # handle, number, its first packet, packets written by then
+    # handle, number, its first packet; how many are written by then, the last one's number in the stream
+    "file": (_NUMBER, _NUMBER, _NUMBER, _NUMBER, _NUMBER),
     "rotate": (_NUMBER, _NUMBER_OR_NONE, _NUMBER),  # handle, chunk, packet sequence number
     "moved": (_NUMBER, _NUMBER_OR_NONE, _NUMBER, _NUMBER),  # handle, chunk, first packet, last number before
     "last": (_NUMBER, _NUMBER),  # handle, last packet that will come
@@ -53,10 +54,17 @@ class BadRecord(ValueError):
 
 @dataclass
 class KeptFile:
-    """A trace file of a stream: its number, and the network number of its first packet."""
+    """A trace file of a stream.
+
+    Attributes:
+        number: in its name.
+        first: network number of its first packet.
+        packet: number in the stream of the last packet that was written when it was begun.
+    """
 
     number: int
     first: int
+    packet: int = NEVER
 
 
 @dataclass
@@ -188,7 +196,7 @@ class Kept:
         yield ["moved", handle, stream.chunk, first.first, stream.packet]
         for file in stream.files:
             written = first.first + 1 if file is first else 0
-            yield ["file", handle, file.number, file.first, written]
+            yield ["file", handle, file.number, file.first, written, file.packet]
         yield ["text", handle, stream.text]
         if stream.rotation is not None:
             yield ["rotate", handle, *stream.rotation]
@@ -251,9 +259,9 @@ class Kept:
     def _text(self, handle: int, size: int) -> None:
         self.streams[handle].text = size
 
-    def _file(self, handle: int, number: int, first: int, written: int) -> None:
+    def _file(self, handle: int, number: int, first: int, written: int, packet: int) -> None:
         stream = self.streams[handle]
-        stream.files.append(KeptFile(number, first))
+        stream.files.append(KeptFile(number, first, packet))
         while len(stream.files) > 1 and (stream.files[1].first < written or len(stream.files) > FILES_KEPT):
             stream.files.pop(0)
         if stream.chunk is not None:

@@ -191,7 +191,8 @@ class Recovery:
             file, *later = files
             is_overwritten = any(each.number == file.number for each in later)
             if not is_overwritten:
-                entries, end, last = self._entries(chunk, path / _file_name(kept, file.number))
+                packet = max(packet, file.packet)
+                entries, end, last = self._entries(chunk, path / _file_name(kept, file.number), packet)
                 packet = packet if last is None else last
                 if not later or file.first + entries < later[0].first:
                     break
@@ -205,8 +206,15 @@ class Recovery:
         place = Place(file.first + entries, packet, end, kept.last, rotation)
         return FoundStream(kept, path, chunk, found, place)
 
-    def _entries(self, chunk: Chunk, path: PurePosixPath) -> tuple[int, int, int | None]:
-        """Return how many packets of a trace file are whole, where they end, and the number of the last."""
+    def _entries(self, chunk: Chunk, path: PurePosixPath, before: int) -> tuple[int, int, int | None]:
+        """Return how many packets of a trace file are whole, where they end, and the number of the last.
+
+        Args:
+            chunk: that it lies in.
+            path: of the trace file, below the chunk.
+            before: number in the stream of a packet before the first one there. An index that begins before
+                it is that of another trace file, which had the name until then.
+        """
         size = self._size(chunk, path)
         try:
             index = File(chunk.adopt(_index(path)))
@@ -215,9 +223,10 @@ class Recovery:
         try:
             each = self._entry.size
             count = max(0, index.measure() - HEADER.size) // each
+            if count and (first := self._entry_of(index, 0).packet_sequence) is not None and first <= before:
+                count = 0
             while count:
-                data = index.read(HEADER.size + (count - 1) * each, each)
-                entry = IndexEntry(*self._entry.unpack(data))
+                entry = self._entry_of(index, count - 1)
                 end = entry.offset + entry.packet_size // 8
                 if end <= size:
                     return count, end, entry.packet_sequence
@@ -225,6 +234,10 @@ class Recovery:
             return 0, 0, None
         finally:
             index.close()
+
+    def _entry_of(self, index: File, number: int) -> IndexEntry:
+        each = self._entry.size
+        return IndexEntry(*self._entry.unpack(index.read(HEADER.size + number * each, each)))
 
     def _size(self, chunk: Chunk, path: PurePosixPath) -> int:
         file = File(chunk.adopt(path))

@@ -201,10 +201,11 @@ class Stream:
         files = self._opened()
         if files.is_full(header.data_size):
             self._pairing.retire(files.take_index())
-            files.next()
             if self._note is not None:
-                written = self._pairing.net_sequence + 1
-                self._note("file", self.handle, files.number, header.sequence, written)
+                last = self._pairing.net_sequence, self._pairing.packet_sequence
+                self._note("file", self.handle, files.following, header.sequence, last[0] + 1, last[1])
+                files.forget_following()
+            files.next()
         self._header, self._start = header, files.data.size
 
     def _received(self, sequence: int, files: Files) -> None:
