@@ -60,11 +60,13 @@ class KeptFile:
         number: in its name.
         first: network number of its first packet.
         packet: number in the stream of the last packet that was written when it was begun.
+        is_next: it was begun for its first packet, which found no room in the one before.
     """
 
     number: int
     first: int
     packet: int = NEVER
+    is_next: bool = False
 
 
 @dataclass
@@ -195,6 +197,8 @@ class Kept:
         yield ["stream", handle, stream.path, stream.name, stream.size, stream.count, chunk]
         yield ["moved", handle, stream.chunk, first.first, stream.packet]
         for file in stream.files:
+            if not file.is_next:
+                continue  # it is what a stream begins with in a chunk
             written = first.first + 1 if file is first else 0
             yield ["file", handle, file.number, file.first, written, file.packet]
         yield ["text", handle, stream.text]
@@ -261,7 +265,7 @@ class Kept:
 
     def _file(self, handle: int, number: int, first: int, written: int, packet: int) -> None:
         stream = self.streams[handle]
-        stream.files.append(KeptFile(number, first, packet))
+        stream.files.append(KeptFile(number, first, packet, True))
         while len(stream.files) > 1 and (stream.files[1].first < written or len(stream.files) > FILES_KEPT):
             stream.files.pop(0)
         if stream.chunk is not None:

@@ -14,6 +14,7 @@ from lttngnet.relayd.store import names
 from lttngnet.relayd.store.chunk import ARCHIVES, NEW, OLD, ROOT, Chunk, Chunks, Tracing
 from lttngnet.relayd.store.files import File, Found
 from lttngnet.relayd.store.kept import BadRecord, Kept, KeptChunk, KeptStream
+from lttngnet.relayd.store.pairing import NEVER
 from lttngnet.relayd.store.session import KEPT_SINCE, FoundStream, RecoveredChunks
 from lttngnet.relayd.store.stream import Place, Rotation
 from lttngnet.relayd.store.trace import METADATA
@@ -203,7 +204,8 @@ class Recovery:
         kept.files = files[:1]
         index_size = HEADER.size + entries * self._entry.size if entries else 0
         found = Found(file.number, end, index_size)
-        place = Place(file.first + entries, packet, end, kept.last, rotation)
+        begun = file.first if file.is_next and not entries else NEVER
+        place = Place(file.first + entries, packet, end, kept.last, rotation, begun)
         return FoundStream(kept, path, chunk, found, place)
 
     def _entries(self, chunk: Chunk, path: PurePosixPath, before: int) -> tuple[int, int, int | None]:

@@ -45,6 +45,7 @@ class Place(NamedTuple):
         end: where that ends in the present trace file.
         last: network number of the last packet that will come, once the peer closes the stream.
         rotation: that is due once all packets before it are here.
+        begun: network number of the packet that the present trace file was begun for, if that is not there.
     """
 
     written: int
@@ -52,6 +53,7 @@ class Place(NamedTuple):
     end: int = 0
     last: int | None = None
     rotation: Rotation | None = None
+    begun: int = NEVER
 
 
 class Beacon(NamedTuple):
@@ -115,6 +117,7 @@ class Stream:
         self._files: Files | None = None
         self._header: DataHeader | None = None  # of the packet that is being received
         self._start = 0  # where it begins
+        self._begun = NEVER  # number of the packet that the present trace file was begun for
         self._pairing = Pairing(waiting)
         self._rotation: Rotation | None = None
         self._move: Move | None = None  # the last one
@@ -199,13 +202,14 @@ class Stream:
         if self._note is not None and header.sequence != self._data_sequence + 1:
             raise Refusal(Code.INVALID_PROTOCOL, f"packet {header.sequence} is not the next one")
         files = self._opened()
-        if files.is_full(header.data_size):
+        if files.is_full(header.data_size) and (self._note is None or header.sequence != self._begun):
             self._pairing.retire(files.take_index())
             if self._note is not None:
                 last = self._pairing.net_sequence, self._pairing.packet_sequence
                 self._note("file", self.handle, files.following, header.sequence, last[0] + 1, last[1])
                 files.forget_following()
             files.next()
+            self._begun = header.sequence
         self._header, self._start = header, files.data.size
 
     def _received(self, sequence: int, files: Files) -> None:
@@ -241,7 +245,7 @@ class Stream:
             self._files = self._files_in(chunk, found)
         self._data_sequence = place.written - 1
         self._pairing.go_on(place.written, place.packet_sequence, place.end)
-        self._last, self._rotation = place.last, place.rotation
+        self._last, self._rotation, self._begun = place.last, place.rotation, place.begun
         if place.rotation is not None and place.rotation.chunk is not None:
             place.rotation.chunk.acquire()
 
