@@ -296,12 +296,12 @@ class ScriptTests(TwinsTestCase):
 class AnyTests(TwinsTestCase):
     """Anything in any order."""
 
-    @settings(max_examples=15 * LONG, deadline=None)
+    @settings(max_examples=15 * LONG, deadline=None, derandomize=LONG == 1)
     @given(seed=st.integers(0, 1 << 32), cuts=st.lists(st.integers(1, 400), min_size=1, max_size=4))
     def test_sessions(self, seed, cuts):
         self.check(cut_up(conversation(random.Random(seed)), cuts))
 
-    @settings(max_examples=15 * LONG, deadline=None)
+    @settings(max_examples=15 * LONG, deadline=None, derandomize=LONG == 1)
     @given(
         turns=st.lists(st.one_of(TALK, PACKETS.map(lambda data: (data,))), max_size=25),
         cut=st.integers(0, 12),
@@ -315,7 +315,7 @@ class AnyTests(TwinsTestCase):
             talk += [(kind, data[:cut]), (kind, data[cut:])]
         self.check(talk)
 
-    @settings(max_examples=4 * LONG, deadline=None)
+    @settings(max_examples=4 * LONG, deadline=None, derandomize=LONG == 1)
     @given(
         name=st.sampled_from(["01-uid-simple", "02-pid-buffers", "04-rotate", "07-tracefile", "05-clear"]),
         seed=st.integers(0, 1 << 32),
