@@ -8,6 +8,7 @@ from tests.interop.genuine import missing, undated
 from tests.interop.test_archives import numbers
 from tests.interop.test_ust import Case
 from tests.interop.twins import PINNED
+from tests.waiting import until
 
 UNAVAILABLE = missing()
 
@@ -90,6 +91,11 @@ class WhereverMixin:
         await session.start()
         gone.step(10)
         gone.end()
+
+        async def has_left():
+            return (await session.describe())["domains"][0]["applications"] == 1
+
+        await until(has_left, "the daemon to know that one has ended")
         wanted = running.step(5)
         path = await session.snapshot()
         await session.destroy()
