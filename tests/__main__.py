@@ -1,8 +1,8 @@
 """``python -m tests [test …]``: trial, and a closing line that counts what passed, failed and was skipped.
 
 All tests run in several processes, but for those that measure times, or trace whatever the machine does:
-these run alone afterwards. Tests that are named all run in one process. What can be made once is made once
-for all of them (`tests.once`).
+these run alone afterwards. Packages and modules may be named; where single tests are, all run in one process.
+What can be made once is made once for all of them (`tests.once`).
 """
 
 import os
@@ -48,12 +48,19 @@ def run(*words: str) -> tuple[int, Counter[str]]:
     return trial.returncode or (0 if verdict else 1), counts
 
 
-def run_all() -> list[tuple[int, Counter[str]]]:
-    """Run all tests, as many at a time as may be."""
-    together = [name for name in modules() if not name.startswith(ALONE)]
-    alone = [name for name in modules() if name.startswith(ALONE)]
+def run_modules(names: list[str]) -> list[tuple[int, Counter[str]]]:
+    """Run these modules, as many at a time as may be."""
+    together = [name for name in names if not name.startswith(ALONE)]
+    alone = [name for name in names if name.startswith(ALONE)]
     workers = min(MOST, 2 * (os.cpu_count() or 1))  # they mostly wait for processes that they started
-    return [run(f"-j{workers}", *together), run("--temp-directory=_trial_temp-alone", *alone)]
+    runs = [(f"-j{workers}", *together), ("--temp-directory=_trial_temp-alone", *alone)]
+    return [run(*words) for words in runs if len(words) > 1]
+
+
+def chosen(wanted: list[str]) -> list[str] | None:
+    """Return the modules of these packages and modules; None if something else is among them, as a test."""
+    found = {name: [each for each in modules() if f"{each}.".startswith(f"{name}.")] for name in wanted}
+    return [each for names in found.values() for each in names] if all(found.values()) else None
 
 
 def main() -> int:
@@ -64,7 +71,8 @@ def main() -> int:
         "HYPOTHESIS_STORAGE_DIRECTORY", f"{place}/hypothesis"
     )  # its tables are made once, too
     try:
-        runs = run_all() if not sys.argv[1:] else [run(*sys.argv[1:])]
+        names = chosen(sys.argv[1:] or ["tests"])
+        runs = [run(*sys.argv[1:])] if names is None else run_modules(names)
     finally:
         shutil.rmtree(place, ignore_errors=True)
     counts = sum((each for _, each in runs), Counter[str]())
