@@ -72,7 +72,7 @@ class RecordsSource:
         * ``regenerate-metadata``: with the time of day as it is now.
         """
         if what == "regenerate-metadata" and not descriptors:
-            if self._metadata is not None:
+            if self._is_published and self._metadata is not None:  # else it is about to be written
                 self._sink.rewrite_metadata(self._metadata, self._describe().encode())
             return {}, []
         if what != "adopt" or len(descriptors) != 1:

@@ -203,5 +203,5 @@ def text_of(folder, *options):
         ["babeltrace2", *options, str(folder)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     if run.returncode:
-        raise AssertionError(f"babeltrace2 exited with {run.returncode}: {run.stderr[-2000:]}")
+        raise AssertionError(f"babeltrace2 exited with {run.returncode}: {run.stderr[:4000]}")
     return run.stdout.splitlines(), run.stderr

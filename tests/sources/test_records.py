@@ -31,6 +31,7 @@ class MemorySink:
         self.packets = []
         self.metadata = b""
         self.gates = []
+        self.publish_gates = []
         self.limits = []
 
     async def add_stream(self, path, name, limit=UNLIMITED):
@@ -42,9 +43,14 @@ class MemorySink:
 
     async def publish(self):
         self.said.append("publish")
+        for gate in self.publish_gates:
+            await gate
 
     def write_metadata(self, stream, text):
         self.metadata += text
+
+    def rewrite_metadata(self, stream, text):
+        self.metadata = text
 
     def write(self, stream, packet):
         self.packets.append((self.said[stream], packet, bytes(packet.content)))
@@ -144,6 +150,21 @@ class RecordsSourceTests(SynchronousTestCase):
         for waiting in (*adopting, stopping):
             self.successResultOf(waiting)
         self.assertEqual([name for name, *_ in self.sink.packets], ["python/channel0_0", "python/channel0_1"])
+
+    def test_metadata_is_wanted_anew_before_it_was_written(self):
+        gate = Deferred()
+        self.sink.publish_gates.append(gate)
+        self.wait(self.source.start(self.sink))
+        ours, theirs = socket.socketpair()
+        self.addCleanup(theirs.close)
+        adopting = Deferred.fromCoroutine(self.source.adopt(ours.detach(), FACTS))
+        self.wait(self.source.ask("regenerate-metadata", {}, []))
+        self.assertEqual(self.sink.metadata, b"")
+        gate.callback(None)
+        self.successResultOf(adopting)
+        self.assertEqual(self.sink.metadata.count(b"trace {"), 1)
+        self.wait(self.source.ask("regenerate-metadata", {}, []))
+        self.assertEqual(self.sink.metadata.count(b"trace {"), 1)
 
     def test_packet(self):
         program = self.started()
