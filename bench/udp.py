@@ -44,8 +44,8 @@ class Relay:
         anywhere = "tcp://127.0.0.1:0"
         words = ["-C", anywhere, "-D", anywhere, "-L", anywhere, "--data-udp-port", "udp://127.0.0.1:0"]
         words += ["-o", str(folder / "out"), "--ports-file", str(ports)]
-        command = [sys.executable, "-m", "twisted", "lttng-relayd", *words]
-        command = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", *command[3:]]
+        twistd = Path(sys.executable).with_name("twistd")
+        command = [str(twistd), "-n", "--pidfile=", "lttng-relayd", *words]
         self.output = folder / "out"
         self._log = (folder / "log").open("w")
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, cwd=folder)

@@ -234,8 +234,7 @@ class CrowdTests(WaitTestCase):
         length = ask(command(Command.CLOSE_TRACE_CHUNK, closing.pack()), 8)[4:]
         producer.control.read(int.from_bytes(length, "big"))
         exists = command(Command.TRACE_CHUNK_EXISTS, wire.ChunkQuery(0).pack())
-        while wire.ChunkExists.unpack(ask(exists, 5)).exists:
-            time.sleep(0.01)
+        wait_until(lambda: not wire.ChunkExists.unpack(ask(exists, 5)).exists, "the chunk to be deleted")
         producer.finish(0)
 
     def test_packets_that_move_to_another_chunk(self):

@@ -141,9 +141,9 @@ class PartsTests(SynchronousTestCase):
     def test_what_is_here_stays(self):
         parts = Parts(4, 0)
         parts.add(1, b"bc")
-        self.assertTrue(parts.add(0, b"XXX"))
-        self.assertEqual(bytes(parts.content), b"Xbc\0")
-        self.assertFalse(parts.add(0, b"YYY"))
+        self.assertTrue(parts.add(0, b"ayy"))
+        self.assertEqual(bytes(parts.content), b"abc\0")
+        self.assertFalse(parts.add(0, b"zzz"))
         self.assertRaises(WireError, parts.add, 2, b"dea")
 
     def test_a_packet_without_content(self):

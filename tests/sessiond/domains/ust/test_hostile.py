@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -23,6 +22,7 @@ from lttngnet.wire.ust.commands import Command
 from tests.sessiond.domains.ust.test_domain import JOIN, RULE, START, Courier
 from tests.sessiond.ust.fake import FakeApplication
 from tests.sessiond.ust.test_rendezvous import until
+from tests.waiting import wait_until
 
 ALMOST = 4.9  # seconds, of five
 RULES = 10
@@ -136,10 +136,7 @@ class IdentityTests(SynchronousTestCase):
         self.assertEqual(gaps.identity(process.pid), before)
         process.stdin.write("go\n")
         process.stdin.flush()
-        end = time.monotonic() + 10
-        while gaps.identity(process.pid) == before and time.monotonic() < end:
-            time.sleep(0.01)
-        self.assertNotEqual(gaps.identity(process.pid), before)
+        wait_until(lambda: gaps.identity(process.pid) != before, "the process to become another program")
 
     def test_one_that_is_gone(self):
         process = subprocess.Popen([sys.executable, "-c", ""])
