@@ -25,6 +25,18 @@ from tests.sources.ust import TRACE, library
 PAGE = mmap.PAGESIZE
 
 
+def wanted(path, number=1):
+    """Return the facts of a question for a trace with one channel, which is described already."""
+    return {
+        "trace": number,
+        "path": path,
+        "uuid": TRACE.hex,
+        "metadata": "",
+        "described": [0],
+        "channels": [channel()],
+    }
+
+
 def channel(name="channel0", stream_class=0, **options):
     return {"name": name, "stream_class": stream_class, "subbuf_size": PAGE, "num_subbuf": 4, **options}
 
@@ -63,10 +75,7 @@ class UstSourceTests(SynchronousTestCase):
         return self.failureResultOf(self.begin(coroutine), CommandError).value
 
     def make(self, number=0, *channels, path="ust/uid/0/64-bit"):
-        facts = {
-            "trace": number,
-            "path": path,
-            "uuid": TRACE.hex,
+        facts = wanted(path, number) | {
             "metadata": f"head {number};",
             "described": [0, 1, 2, 3],
             "channels": list(channels or [channel()]),
@@ -454,14 +463,7 @@ class UstSourceTests(SynchronousTestCase):
         self.source.pauseProducing()
         stopping = self.begin(self.source.stop())
         starting = self.begin(self.source.start(self.sink))
-        facts = {
-            "trace": 1,
-            "path": "p",
-            "uuid": TRACE.hex,
-            "metadata": "",
-            "described": [0],
-            "channels": [channel()],
-        }
+        facts = wanted("p")
         making = self.begin(self.source.ask("make-trace", facts, []))
         self.source.resumeProducing()
         self.reactor.pump([0] * 20)
@@ -493,14 +495,7 @@ class UstSourceTests(SynchronousTestCase):
             raise OSError("made up")
 
         self.sink.add_stream = fail
-        facts = {
-            "trace": 1,
-            "path": "p",
-            "uuid": TRACE.hex,
-            "metadata": "",
-            "described": [0],
-            "channels": [channel()],
-        }
+        facts = wanted("p")
         failure = self.failureResultOf(self.begin(self.source.ask("make-trace", facts, [])))
         self.assertEqual(str(failure.value), "made up")
         self.assertEqual(open_files(), before)
@@ -515,14 +510,7 @@ class UstSourceTests(SynchronousTestCase):
             raise OSError("made up")
 
         self.sink.add_stream = fail
-        facts = {
-            "trace": 1,
-            "path": "x",
-            "uuid": TRACE.hex,
-            "metadata": "",
-            "described": [0],
-            "channels": [channel()],
-        }
+        facts = wanted("x")
         self.failureResultOf(self.begin(self.source.ask("make-trace", facts, [])), OSError)
         self.assertEqual(open_files(), before)
 
@@ -533,14 +521,7 @@ class UstSourceTests(SynchronousTestCase):
         before = open_files()
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        facts = {
-            "trace": 1,
-            "path": "ust/pid/a-1",
-            "uuid": TRACE.hex,
-            "metadata": "",
-            "described": [0],
-            "channels": [channel()],
-        }
+        facts = wanted("ust/pid/a-1")
         taken = {int(each.name) for each in Path("/proc/self/fd").iterdir()}
         free = [number for number in range(soft) if number not in taken]
         for room in (0, 5):
