@@ -1,6 +1,7 @@
 """What Twisted imports and a daemon does not use is left out: it would take a third of the time of the start.
 
-All of it is to be called before anything of Twisted is imported; ``twistd`` has done so when it comes to us.
+`import_little` is to be called before anything of Twisted is imported, `leave_out_tls` before the reactor is;
+``twistd`` has imported both when it comes to us.
 """
 
 import sys

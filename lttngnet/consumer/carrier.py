@@ -323,6 +323,10 @@ class Carrier:
                 sink.abandon()
                 problems.append(f"not all that was recorded before has arrived where it went: {failure}")
                 self.log.warn("{why}", why=problems[0])
+            except Exception as defect:
+                sink.abandon()
+                problems.append(f"not all that was recorded before has arrived where it went: {defect}")
+                self.log.failure("A sink that was left could not be closed")
             finally:
                 self._partings.remove(closing)
 

@@ -344,7 +344,7 @@ class DatagramPath:
 
     def _ask_in(self, seconds: float) -> None:
         if self._asking is not None:
-            if seconds or not self._asking.active() or self._asking.getTime() <= self._reactor.seconds():
+            if seconds or self._asking.getTime() <= self._reactor.seconds():
                 return
             self._asking.cancel()
         self._asking = self._reactor.callLater(seconds, self._ask)

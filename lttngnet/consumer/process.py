@@ -276,9 +276,7 @@ class Consumer(amp.Channel):
         facts = self._carrier.facts()
         if facts != self._reported and not self._finished:
             self._reported = facts
-            self.callRemote(amp.Progress, facts=facts).addErrback(
-                lambda failure: failure.trap(ConnectionClosed)
-            )
+            self._tell(amp.Progress, facts=facts)
 
     def _sink_lost(self, sink: Any, reason: str) -> None:
         is_present = sink is self._carrier.route.sink and not self._carrier.is_changing

@@ -348,11 +348,13 @@ class Route:
         """Empty the spool, for as long as the sink takes it and others do not wait too long."""
         self._delivery = None
         end = self._clock.seconds() + SLICE
-        while not self._is_shut() and (found := self.spool.take()) is not None:
+        while self._is_delivering and not self._is_shut() and (found := self.spool.take()) is not None:
             self._send(*found)
             if self._clock.seconds() > end:
                 break
         self._adjust()
+        if not self._is_delivering:  # the sink was lost with what it was just given
+            return
         if not self.spool.is_empty:
             self._deliver_later()
             return
@@ -360,7 +362,7 @@ class Route:
         self._machine.caught_up()
         if any(stream.is_closed for stream in self._streams.values()):
             closing = self._turn.run(lambda: Deferred.fromCoroutine(self._close_closed()))
-            closing.addErrback(lambda failure: None)  # a sink that is lost says so itself
+            closing.addErrback(lambda failure: failure.trap(RelayLost))  # of which the sink tells itself
         self._wake()
 
     def _deliver_later(self) -> None:

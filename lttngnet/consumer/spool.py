@@ -102,7 +102,7 @@ class Spool:
     """Packets of many streams, first in, first out.
 
     Args:
-        limit: bytes, with some forty for each packet.
+        limit: bytes, with some seventy for each packet.
         drop: which packets give way when there is no room for one more.
         folder: where the files are made; None: in ``TMPDIR``, or `FOLDER`.
 

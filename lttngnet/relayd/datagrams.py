@@ -111,7 +111,7 @@ class Datagrams:
         if not isinstance(inlet, Inlet):
             raise Refusal(Code.INVALID_PROTOCOL, "no data comes over UDP")
         self.look()
-        gaps, is_all = inlet.gaps(wanted) if wanted else ((), not wanted)
+        gaps, is_all = inlet.gaps(wanted) if wanted else ((), True)
         share = max(self.received // (4 * max(len(self._known), 1)), LEAST_WINDOW)
         window = min(share, inlet.room)
         return Missing(Code.OK, inlet.taken, inlet.lost, window, is_all, tuple(gaps))

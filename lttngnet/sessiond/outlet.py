@@ -118,9 +118,10 @@ class Outlet:
         Raises:
             CommandError: it could not be had; then nothing is left of the attempt.
         """
-        is_network, link = self.template.is_network and not self._is_for_snapshots, None
-        if is_network:
-            link = await self._surroundings.establish(self.template, self._relay_session())
+        link = None
+        if self.template.is_network and not self._is_for_snapshots:
+            wanted = self._relay_session(self.template)
+            link = await self._surroundings.establish(self.template, wanted)
         try:
             self.consumer = self._surroundings.spawn(self._name, self._on_lost)
         except BaseException:
@@ -130,7 +131,7 @@ class Outlet:
         self.facts = dict(NOTHING)
         try:
             if link is not None:
-                await self._connect(self.consumer, link)
+                await self._connect(self.consumer, link, wanted)
             elif self.template.path is not None and not self._is_for_snapshots:
                 await self.consumer.use_directory(self.template.path)
                 self.path = self.template.path
@@ -151,9 +152,10 @@ class Outlet:
         """
         assert self.consumer is not None
         if self.template.is_network:
-            link = await self._surroundings.establish(self.template, self._relay_session())
+            wanted = self._relay_session(self.template)
+            link = await self._surroundings.establish(self.template, wanted)
             self._return_no_more()
-            problem = await self._connect(self.consumer, link)
+            problem = await self._connect(self.consumer, link, wanted)
         else:
             assert self.template.path is not None
             self._return_no_more()
@@ -163,14 +165,15 @@ class Outlet:
         self.present = self.template
         return problem
 
-    async def _connect(self, consumer: ConsumerProcess, link: Established) -> str:
-        """Let the consumer process use a link; see `ConsumerProcess.connect`."""
+    async def _connect(self, consumer: ConsumerProcess, link: Established, made: CreateSession) -> str:
+        """Let the consumer process use a link to what was ``made``; see `ConsumerProcess.connect`."""
         lasts = self.policy.on_loss != "stop"
         if lasts:
             consumer.when_away(self._gone, self._moved)
         path = link.session.path
         problem = await (consumer.connect(link, self.policy) if lasts else consumer.connect(link))
         self.path = path
+        self._lasting = made if isinstance(made, LastingSession) and made.identity else None
         self._is_there()
         return problem
 
@@ -225,8 +228,9 @@ class Outlet:
                 raise
             self._is_there()
             return
-        link = await self._surroundings.establish(self.present, self._relay_session())
-        await self._connect(consumer, link)
+        another = self._relay_session(self.present)
+        link = await self._surroundings.establish(self.present, another)
+        await self._connect(consumer, link, another)
 
     def _return_no_more(self) -> None:
         returning, self._returning = self._returning, None
@@ -272,12 +276,12 @@ class Outlet:
             with suppress(CommandError):  # a process that is just dying will be reported as lost
                 self.facts = await consumer.facts()
 
-    def _relay_session(self) -> CreateSession:
-        """Return the relay session for the template: each has a folder of its own."""
-        assert self.template.control is not None
+    def _relay_session(self, output: Output) -> CreateSession:
+        """Return the relay session for an output: each has a folder of its own."""
+        assert output.control is not None
         is_first = not self._opened
         self._opened = self._created if is_first else max(int(self._surroundings.seconds()), self._opened + 1)
-        base_path = self.template.control.subdir
+        base_path = output.control.subdir
         self._base_paths[base_path] += 1
         if base_path and (times := self._base_paths[base_path]) > 1:
             base_path = f"{base_path}-{times}"
@@ -291,10 +295,8 @@ class Outlet:
             session=self._number,
             created=self._opened,
         )
-        self._lasting = None
         if self.policy.on_loss == "stop" or self._is_for_snapshots:
             return wanted
         if self.policy.on_loss != "hold":
             return LastingSession(**vars(wanted))
-        self._lasting = LastingSession(**vars(wanted), identity=token_bytes(16), secret=token_bytes(32))
-        return self._lasting
+        return LastingSession(**vars(wanted), identity=token_bytes(16), secret=token_bytes(32))

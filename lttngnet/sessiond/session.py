@@ -371,8 +371,7 @@ class Session:
     @in_turn
     async def describe(self) -> dict[str, Any]:
         """Return all about the session: see `lttngnet.wire.amp.Describe`."""
-        await self._outlet.count()
-        return self._description()
+        return await self.glance()
 
     async def glance(self) -> dict[str, Any]:
         """Return what `describe` does, without waiting for commands that are under way."""

@@ -225,6 +225,34 @@ class RouteTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((self.route.state, self.script.received("c_0")), ("holding", []))
 
+    def give_to_one_that_is_lost(self, leave):
+        """Catch up with five packets; the sink is lost at the first. Return what the route tells then."""
+        self.script.valve.pauseProducing()
+        self.route.hold()
+        for _ in range(5):
+            self.script.write("c_0")
+        self.route.go_on()
+        given = []
+
+        def fail(stream, packet):
+            given.append(packet)
+            leave()
+
+        self.patch(self.route.sink, "write", fail)
+        self.script.valve.resumeProducing()
+        self.clock.advance(0)
+        self.assertEqual(len(given), 1)
+        return self.route.facts()
+
+    def test_a_sink_that_is_lost_while_it_is_given_what_was_kept(self):
+        """Nothing more is given to it; the rest stays kept."""
+        self.assertEqual(self.give_to_one_that_is_lost(self.route.hold), {"spooled": 4 * 76, "dropped": 0})
+        self.assertEqual(self.route.state, "holding")
+
+    def test_the_last_sink_is_lost_while_it_is_given_what_was_kept(self):
+        self.assertEqual(self.give_to_one_that_is_lost(self.route.end), {"spooled": 0, "dropped": 4})
+        self.assertEqual(self.route.state, "over")
+
     def test_a_disabled_consumer_has_no_chunk_to_close(self):
         for disable in (self.route.drop, self.route.hold):
             disable()

@@ -125,8 +125,23 @@ class Consumer:
         self.notes.note("dismiss")
 
 
+class HoldingConsumer(Consumer):
+    """One that outlives its relay daemon."""
+
+    def when_away(self, gone, moved):
+        self.gone = gone
+
+    async def connect(self, link, policy=None):
+        return await super().connect(link)
+
+    async def resume(self, link):
+        self.notes.note("resume")
+
+
 class SessionCase(SynchronousTestCase):
     """A session of which everything around is noted."""
+
+    consumers = Consumer
 
     def setUp(self):
         self.notes = Notes()
@@ -144,7 +159,7 @@ class SessionCase(SynchronousTestCase):
 
     def spawn(self, name, on_lost):
         self.notes.note("spawn")
-        self.consumer = Consumer(self.notes, on_lost)
+        self.consumer = self.consumers(self.notes, on_lost)
         return self.consumer
 
     async def establish(self, output, wanted):
@@ -355,6 +370,36 @@ class SessionTests(SessionCase):
         self.notes.fails = set()
         self.do()
         self.assertEqual(self.do(session.enable_consumer()), ["use /t"])  # the template is still there
+
+    def test_the_relay_daemon_goes_away_while_a_template_waits(self):
+        """What is come back to is where the trace goes, not where it is to go next."""
+        session = self.holding()
+        self.do(session.set_consumer_uri(Output(path="/trace")))
+        self.consumer.gone("cut off", False)
+        self.clock.advance(1)
+        self.assertEqual(self.do(), ["establish", "connect"])
+        self.assertEqual(self.successResultOf(session.describe())["path"], "host/2")
+
+    def test_the_relay_daemon_goes_away_after_another_could_not_be_had(self):
+        """The session that was made is resumed, not the one that never was."""
+        session = self.holding()
+        self.do(session.set_consumer_uri(NETWORK))
+        self.notes.fails = {"establish"}
+        self.refused(session.enable_consumer(), Code.RELAYD_CONNECT_FAIL)
+        self.notes.fails = set()
+        self.do()
+        self.consumer.gone("cut off", True)
+        self.clock.advance(1)
+        self.assertEqual(self.do(), ["establish", "resume"])
+        made, _, resumed = self.wanted
+        self.assertEqual((resumed.identity, resumed.resumes), (made.identity, True))
+
+    def holding(self):
+        """Return a session that is active, and holds what is recorded while the relay daemon is away."""
+        self.consumers = HoldingConsumer
+        session = self.session()
+        self.do(session.set_policy({"on_loss": "hold"}, "/local"), self.enable(session), session.start())
+        return session
 
     def test_what_did_not_arrive_where_the_trace_went_before(self):
         session = self.active()
