@@ -237,6 +237,7 @@ class RelayTests(SynchronousTestCase):
         rotated = Deferred.fromCoroutine(sink.rotate(False, False))
         self.answer(OK, OK, OK, ChunkClosed(10, "host/s1"))
         self.successResultOf(rotated)
+        begun = self.clock.seconds()
         archived = Deferred.fromCoroutine(sink.archived())
         for _ in range(400):
             if archived.called:
@@ -244,6 +245,7 @@ class RelayTests(SynchronousTestCase):
             self.answer(ChunkExists(10, 1))
             self.clock.advance(0.2)
         self.successResultOf(archived)
+        self.assertGreater(self.clock.seconds() - begun, 59)
 
     def test_lost_while_it_archives(self):
         sink = self.begin()

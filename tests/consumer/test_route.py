@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -457,6 +458,13 @@ class ChangeTests(SynchronousTestCase):
         self.assertTrue(last.is_abandoned)
         self.do(self.carrier.finish())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_is_left_has_a_defect(self):
+        self.use(last := FailingSink(self.folder / "second", []))
+        self.patch(last, "finish", lambda: defer.fail(ValueError("made up")))
+        self.assertIn("has arrived where it went: made up", self.use(FailingSink(self.folder / "third", [])))
+        self.assertTrue(last.is_abandoned)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_one_that_takes_long(self):
         slow = Deferred()

@@ -6,6 +6,7 @@ import sys
 from unittest import skipIf
 
 from lttngnet.client import Code
+from tests.interop import test_ust
 from tests.interop.genuine import Namespace, Ticker, build_application, missing, tree
 from tests.interop.ours import text_of
 from tests.interop.test_ust import NUMBER, Case
@@ -242,20 +243,8 @@ class FolderTests(WhereverMixin, Case):
     pass
 
 
-class RelayCase(Case):
-    options = ()
-
-    def setUp(self):
-        super().setUp()
-        self.start_relayd()
-
-    def output(self, name):
-        return f"net://127.0.0.1/{name}"
-
-    def lines(self, name="s1"):
-        lines, errors = text_of(self.traces)
-        self.assertEqual(errors, "")
-        return lines
+class RelayCase(test_ust.RelayCase):
+    relay_options = ()
 
 
 class AtRelayMixin:
@@ -273,7 +262,7 @@ class AtRelayMixin:
 
     async def test_clear_is_not_allowed(self):
         self.space.terminate(self.relayd)
-        self.options = ("--disallow-clear",)
+        self.relay_options = ("--disallow-clear",)
         self.start_relayd()
         session = await self.session()
         await session.enable_events("userspace", ["steps:step"], channel="c")
@@ -286,13 +275,13 @@ class AtRelayMixin:
 @skipIf(UNAVAILABLE, UNAVAILABLE)
 class OurRelayTests(WhereverMixin, AtRelayMixin, RelayCase):
     def start_relayd(self):
-        self.relayd = self.space.start_our_relayd(self.traces, options=self.options)
+        self.relayd = self.space.start_our_relayd(self.traces, options=self.relay_options)
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
 class GenuineRelayTests(WhereverMixin, AtRelayMixin, RelayCase):
     def start_relayd(self):
-        self.relayd = self.space.start_genuine_relayd(self.traces, options=self.options)
+        self.relayd = self.space.start_genuine_relayd(self.traces, options=self.relay_options)
 
 
 STEPS = ("tick", "rotate", "tick", "rotate", "tick", "stop", "rotate", "start", "tick", "clear", "tick")

@@ -9,7 +9,7 @@ from lttngnet.client import Code
 from lttngnet.sources.ftrace.tracefs import Instance, Tracefs, TracefsError, TracefsUnavailable
 from tests.interop.genuine import missing
 from tests.interop.ours import text_of
-from tests.interop.test_ust import Case
+from tests.interop.test_ust import Case, RelayCase
 from tests.waiting import until, wait_until
 
 try:
@@ -144,22 +144,13 @@ class FolderTests(WhereverMixin, Case):
     pass
 
 
-class AtRelayMixin(WhereverMixin):
-    def setUp(self):
-        super().setUp()
-        self.start_relayd()
-
-    def output(self, name):
-        return f"net://127.0.0.1/{name}"
-
-
 @skipIf(UNAVAILABLE, UNAVAILABLE)
-class OurRelayTests(AtRelayMixin, Case):
+class OurRelayTests(WhereverMixin, RelayCase):
     def start_relayd(self):
         self.space.start_our_relayd(self.traces)
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
-class GenuineRelayTests(AtRelayMixin, Case):
+class GenuineRelayTests(WhereverMixin, RelayCase):
     def start_relayd(self):
         self.space.start_genuine_relayd(self.traces)

@@ -6,7 +6,7 @@ from unittest import skipIf
 from lttngnet.client import Code
 from tests.interop.genuine import missing, undated
 from tests.interop.test_archives import numbers
-from tests.interop.test_ust import Case
+from tests.interop.test_ust import Case, RelayCase
 from tests.interop.twins import PINNED
 from tests.waiting import until
 
@@ -140,15 +140,6 @@ class FolderTests(WhereverMixin, Case):
 
     async def traced_as(self, name):
         return await (await self.client()).create(name, self.output(name), snapshot=True)
-
-
-class RelayCase(Case):
-    def setUp(self):
-        super().setUp()
-        self.start_relayd()
-
-    def output(self, name):
-        return f"net://127.0.0.1/{name}"
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)

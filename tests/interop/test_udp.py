@@ -392,7 +392,7 @@ class ArchiveTests(
     """Rotation and clear are as they are over TCP."""
 
     def start_relayd(self):
-        super().start_relayd(*self.options)
+        super().start_relayd(*self.relay_options)
 
 
 @skipIf(UNAVAILABLE, UNAVAILABLE)
